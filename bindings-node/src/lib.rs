@@ -1,0 +1,1 @@
+//! farm-db core.

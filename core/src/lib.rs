@@ -1,0 +1,7 @@
+//! The core of farm-db: one database layer for FastAPI and Node apps. `ARCHITECTURE.md` is the tour.
+
+pub mod error;
+pub mod value;
+
+pub use error::{Error, Kind, Result};
+pub use value::{Map, Value};
