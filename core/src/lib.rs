@@ -1,6 +1,8 @@
 //! The core of farm-db: one database layer for FastAPI and Node apps. `ARCHITECTURE.md` is the tour.
 
 pub mod error;
+pub mod query;
+pub mod schema;
 pub mod value;
 
 pub use error::{Error, Kind, Result};

@@ -1,0 +1,84 @@
+//! Dotted paths, resolved against an entity: which column, which legs inside it, what is declared there.
+
+use super::entity::Entity;
+use super::field::{Field, FieldType};
+use crate::error::{Error, Result};
+
+/// A path such as `profile.city` or `tags`, whose column exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// As it was written.
+    pub text: String,
+    /// The position of the column.
+    pub column: usize,
+    /// The legs behind the column; empty for a plain field.
+    pub legs: Vec<String>,
+    /// What stands at the end.
+    pub target: Target,
+}
+
+/// What the contract knows about the end of a path.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The declared definition at the end; `None` where the path leads into a free map or `any`.
+    pub field: Option<Field>,
+    /// Whether a list lies before the end, so that the path stands for several values.
+    pub through_list: bool,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.through_list == other.through_list
+            && self.field.as_ref().map(|f| f.kind.name()) == other.field.as_ref().map(|f| f.kind.name())
+    }
+}
+
+impl Path {
+    /// Resolves `text`; `unknown_field` where the contract knows that nothing can be there.
+    pub fn resolve(entity: &Entity, text: &str) -> Result<Self> {
+        let mut legs = text.split('.');
+        let first = legs.next().unwrap_or_default();
+        let column = entity.position(first).map_err(|error| error.with("path", text))?;
+        let legs: Vec<String> = legs.map(str::to_owned).collect();
+        if legs.iter().any(String::is_empty) {
+            return Err(Error::invalid_query(format!("the path {text:?} has an empty part")).with("path", text));
+        }
+        let target = walk(&entity.fields[column], &legs).ok_or_else(|| {
+            Error::unknown_field(format!("{} has nothing at {text:?}", entity.name))
+                .with("entity", entity.name.as_str())
+                .with("path", text)
+        })?;
+        Ok(Self { text: text.to_owned(), column, legs, target })
+    }
+
+    /// Whether this is a whole column.
+    pub fn is_column(&self) -> bool {
+        self.legs.is_empty()
+    }
+
+    /// The declared scalar type at the end, where exactly one value stands there.
+    pub fn single_scalar(&self) -> Option<&FieldType> {
+        let field = self.target.field.as_ref()?;
+        (!self.target.through_list && field.kind.is_scalar()).then_some(&field.kind)
+    }
+}
+
+/// Follows `legs` from `field`; `None` where the contract excludes the path.
+fn walk(field: &Field, legs: &[String]) -> Option<Target> {
+    let Some((leg, rest)) = legs.split_first() else {
+        return Some(Target { field: Some(field.clone()), through_list: false });
+    };
+    let through = |target: Option<Target>| target.map(|target| Target { through_list: true, ..target });
+    match &field.kind {
+        FieldType::Any => Some(Target { field: None, through_list: true }),
+        FieldType::Map(values) => walk(values, rest),
+        FieldType::Model(model) => match model.field(leg) {
+            Some(inner) => walk(inner, rest),
+            None => model.extra.then_some(Target { field: None, through_list: true }),
+        },
+        // `tags.0` is an element; `items.name` stands for the names of all elements.
+        FieldType::List(items) if leg.bytes().all(|byte| byte.is_ascii_digit()) => through(walk(items, rest)),
+        FieldType::List(items) => through(walk(items, legs)),
+        _ => None,
+    }
+}
