@@ -1,0 +1,98 @@
+"""The Rust core as Python sees it. Private: use `farm_db` itself. A test holds this stub against the module."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, final
+
+#: How one value of a row becomes a Python object.
+#: None: by the contract's type (`int float Decimal str bytes bool UUID ObjectId datetime date time`, plain lists and dicts).
+#: a Shape: a nested model. ("list" | "set" | "frozenset" | "tuple" | "map", reader): a container of such values.
+#: ("call", function): the plain value, then the function (an Enum's lookup, a TypeAdapter's `validate_python`).
+Reader: TypeAlias = (
+    None | Shape | tuple[Literal["list", "set", "frozenset", "tuple", "map"], Reader] | tuple[Literal["call"], Callable[[Any], Any]]
+)
+#: How one Python value becomes a core value. None: by its own type (Enum members by their value, models by their shape).
+Writer: TypeAlias = None | Callable[[Any], Any]
+
+__version__: str
+
+def error_table() -> list[tuple[str, str, bool, int, str]]:
+    """Every kind of error: name, code, retryable, HTTP status, meaning."""
+
+def normalise_contract(contract: str) -> tuple[str, str]:
+    """The canonical JSON of a contract and its sha-256; raises InvalidSchemaError."""
+
+def parse_url(url: str) -> dict[str, Any]:
+    """`{"backend": ..., "url": redacted, "database": ...}` of a URL; raises InvalidConfigurationError."""
+
+@final
+class Shape:
+    """How rows of an entity (or a nested model) become instances of a class, and back."""
+
+    def __new__(
+        cls,
+        model: type,
+        fields: Sequence[tuple[str, str, Reader, Writer]],
+        *,
+        post_init: bool = False,
+        extra: bool = False,
+    ) -> Shape:
+        """fields: (stored name, attribute, reader, writer). post_init: call `model_post_init(None)` on every instance.
+        extra: undeclared keys go to `__pydantic_extra__`."""
+
+@final
+class Engine:
+    """One database: its configuration, contract, pool and state."""
+
+    def __new__(cls, url: str, options: Mapping[str, Any], contract: str) -> Engine: ...
+    contract_json: str
+    contract_hash: str
+    backend: str
+    url: str
+    capabilities: dict[str, Any]
+    connected: bool
+    def connect(self, contract: str, create_missing: bool) -> Awaitable[dict[str, Any]]:
+        """contract: "check" | "warn" | "off". Returns {"differences": [str, ...], "created": [str, ...]}."""
+    def close(self) -> Awaitable[None]: ...
+    def ensure_schema(self) -> Awaitable[list[str]]:
+        """What was created, one line each."""
+    def health(self) -> Awaitable[dict[str, Any]]: ...
+    def liveness(self) -> Awaitable[dict[str, Any]]: ...
+    def stats(self) -> Awaitable[dict[str, Any]]: ...
+    def pool_stats(self) -> dict[str, Any]: ...
+    def execute(self, statement: Any, parameters: Any, tx: Transaction | None) -> Awaitable[Any]:
+        """Rows as a list of dicts; `{"affected": n}` for statements without rows."""
+    def begin(self, isolation: str | None, read_only: bool) -> Awaitable[Transaction]: ...
+    def repository(self, entity: str, shape: Shape) -> Repository: ...
+
+@final
+class Transaction:
+    """A transaction or, when made by `begin`, a savepoint inside one."""
+
+    active: bool
+    def commit(self) -> Awaitable[None]: ...
+    def rollback(self) -> Awaitable[None]: ...
+    def begin(self) -> Awaitable[Transaction]: ...
+
+@final
+class Repository:
+    """The verbs of one entity; `query` and `arguments` are those of ARCHITECTURE.md, "Verbs", with stored field names."""
+
+    def get(self, id: Any, tx: Transaction | None) -> Awaitable[Any]: ...
+    def create_many(self, instances: Sequence[Any], tx: Transaction | None) -> Awaitable[list[Any]]:
+        """Instances of the shape's model, checked and inserted in one atomic unit; returns the stored rows as instances."""
+    def call(self, verb: str, arguments: Mapping[str, Any], tx: Transaction | None) -> Awaitable[Any]:
+        """Any verb. Rows come as instances, a page as (instances, next cursor or None). Under "record"/"records" an
+        instance of the shape's model is taken by its shape; a dict by stored names."""
+    def json(self, query: Mapping[str, Any], tx: Transaction | None) -> Awaitable[bytes]:
+        """The rows of `find` as Pydantic's `model_dump_json` prints them, in a JSON array (keys: attributes or aliases)."""
+    def dicts(self, query: Mapping[str, Any], tx: Transaction | None) -> Awaitable[list[dict[str, Any]]]:
+        """The rows of `find` as dicts of attribute name to Python value (nested models as dicts)."""
+    def stream(self, query: Mapping[str, Any], batch: int, tx: Transaction | None) -> Stream: ...
+
+@final
+class Stream:
+    """Rows in batches; holds one connection until it ends or is closed."""
+
+    def next(self) -> Awaitable[list[Any] | None]:
+        """The next batch of instances; None at the end."""
+    def close(self) -> None: ...
