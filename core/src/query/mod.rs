@@ -1,17 +1,22 @@
 //! The portable query as plain data, and the in-memory engines that define what it means.
 //!
-//! `parse` turns the operator language into [`Filter`], [`Update`] and [`Sort`]; `matcher` and `apply` are their reference
-//! meaning, that of mongod; a backend compiles what its engine does exactly and leaves the rest to the matcher. No I/O.
+//! `parse_*` turn the operator language into [`Filter`], [`Update`] and [`Sort`]; [`matches`], [`Sort::compare`] and
+//! [`Update::apply`] are their reference meaning, that of mongod; a backend compiles what its engine does exactly and
+//! leaves the rest to the matcher. Invariant: what was parsed fits the contract of its entity. No I/O.
 
-mod apply;
 mod filter;
 mod matcher;
+mod operand;
+mod operators;
 mod parse_filter;
-mod parse_update;
+mod parse_test;
+mod pattern;
 mod sort;
+mod sort_key;
 mod update;
 
 pub use filter::{Comparison, Filter, Test, TypeName};
 pub use matcher::{matches, values_at};
 pub use sort::{Sort, SortField};
+pub use sort_key::SortKey;
 pub use update::{Assignment, Push, Update};

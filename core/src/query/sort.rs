@@ -1,7 +1,10 @@
 //! Orders of results.
+//!
+//! Invariant: no path stands twice, and no two paths lead into different declared lists: mongod refuses to sort by
+//! parallel arrays. Not for: comparing documents (`sort_key`).
 
 use crate::error::{Error, Result};
-use crate::schema::{Entity, Path};
+use crate::schema::{Entity, FieldType, Path, Target};
 use crate::value::Value;
 
 /// One part of an order.
@@ -31,6 +34,7 @@ impl Sort {
             }
             fields.push(SortField { path, descending });
         }
+        refuse_parallel(&fields, entity)?;
         Ok(Self { fields })
     }
 
@@ -40,7 +44,9 @@ impl Sort {
         let descending = self.fields.last().is_some_and(|field| field.descending);
         for position in &entity.key {
             if !self.fields.iter().any(|field| field.path.is_column() && field.path.column == *position) {
-                let path = Path::resolve(entity, &entity.fields[*position].name).expect("a key is a field");
+                let field = &entity.fields[*position];
+                let target = Target { field: Some(field.clone()), through_list: false };
+                let path = Path { text: field.name.clone(), column: *position, legs: Vec::new(), target };
                 self.fields.push(SortField { path, descending });
             }
         }
@@ -54,37 +60,56 @@ impl Sort {
     }
 }
 
+/// The paths with their directions, as they were written.
 fn parts(value: &Value) -> Result<Vec<(&str, bool)>> {
-    let wrong = || Error::invalid_query("expected a sort such as [\"-created_at\", \"name\"]").with("path", "sort");
-    let signed = |text: &'_ Value| -> Option<(usize, bool)> {
-        let text = text.as_text()?;
-        Some((usize::from(text.starts_with(['-', '+'])), text.starts_with('-')))
-    };
-    let direction = |value: &Value| match value {
-        Value::Int(1) => Some(false),
-        Value::Int(-1) => Some(true),
-        Value::Float(number) if *number == 1.0 => Some(false),
-        Value::Float(number) if *number == -1.0 => Some(true),
-        _ => None,
-    };
-    let one = |item| match item {
-        text @ Value::Text(_) => {
-            let (start, descending) = signed(text).ok_or_else(wrong)?;
-            Ok((&text.as_text().unwrap_or_default()[start..], descending))
-        }
-        Value::List(pair) => match pair.as_slice() {
-            [Value::Text(text), order] => Ok((text.as_str(), direction(order).ok_or_else(wrong)?)),
-            _ => Err(wrong()),
-        },
-        _ => Err(wrong()),
-    };
     match value {
         Value::Null => Ok(Vec::new()),
-        text @ Value::Text(_) => Ok(vec![one(text)?]),
-        Value::List(list) => list.iter().map(one).collect(),
-        Value::Map(map) => {
-            map.iter().map(|(text, order)| Ok((text.as_str(), direction(order).ok_or_else(wrong)?))).collect()
+        text @ Value::Text(_) => Ok(vec![part(text)?]),
+        Value::List(list) => list.iter().map(part).collect(),
+        Value::Map(map) => map.iter().map(|(text, order)| Ok((text.as_str(), direction(order)?))).collect(),
+        _ => Err(malformed()),
+    }
+}
+
+fn part(item: &Value) -> Result<(&str, bool)> {
+    match item {
+        Value::Text(text) => match text.strip_prefix(['-', '+']) {
+            Some(path) => Ok((path, text.starts_with('-'))),
+            None => Ok((text, false)),
+        },
+        Value::List(pair) => match pair.as_slice() {
+            [Value::Text(text), order] => Ok((text, direction(order)?)),
+            _ => Err(malformed()),
+        },
+        _ => Err(malformed()),
+    }
+}
+
+/// 1 or -1, as any number type; true where it is descending.
+pub(super) fn direction(value: &Value) -> Result<bool> {
+    match super::parse_test::whole_number(value) {
+        Some(1) => Ok(false),
+        Some(-1) => Ok(true),
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> Error {
+    Error::invalid_query("expected a sort such as [\"-created_at\", \"name\"] or {\"created_at\": -1}").with("path", "sort")
+}
+
+/// Two columns that are lists have one key an element each, which mongod cannot combine ("parallel arrays").
+fn refuse_parallel(fields: &[SortField], entity: &Entity) -> Result<()> {
+    let lists: Vec<&Path> = fields
+        .iter()
+        .map(|field| &field.path)
+        .filter(|path| matches!(entity.fields[path.column].kind, FieldType::List(_)))
+        .collect();
+    match lists.iter().find(|path| path.column != lists[0].column) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("cannot sort by two lists, {:?} and {:?}", lists[0].text, other.text);
+            Err(Error::invalid_query(message).with("path", other.text.as_str()))
         }
-        _ => Err(wrong()),
     }
 }

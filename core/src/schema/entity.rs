@@ -276,7 +276,7 @@ fn check_key(field: &Field) -> Result<()> {
 }
 
 /// Edit distance, for "did you mean".
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, a) in left.chars().enumerate() {

@@ -51,6 +51,18 @@ impl Path {
         Ok(Self { text: text.to_owned(), column, legs, target })
     }
 
+    /// Resolves `text` inside an element of a list or a free document (`$elemMatch`, `$pull`): all legs are in `legs`,
+    /// `column` means nothing.
+    pub fn resolve_in(definition: &Field, text: &str) -> Result<Self> {
+        let legs: Vec<String> = text.split('.').map(str::to_owned).collect();
+        if legs.iter().any(String::is_empty) {
+            return Err(Error::invalid_query(format!("the path {text:?} has an empty part")).with("path", text));
+        }
+        let target = walk(definition, &legs)
+            .ok_or_else(|| Error::unknown_field(format!("an element has nothing at {text:?}")).with("path", text))?;
+        Ok(Self { text: text.to_owned(), column: 0, legs, target })
+    }
+
     /// Whether this is a whole column.
     pub fn is_column(&self) -> bool {
         self.legs.is_empty()
