@@ -1,7 +1,7 @@
 //! Rows on their way out: owned by the result, read cell by cell, never turned into values unless someone asks.
 
 use crate::error::Result;
-use crate::value::{Date, DateTime, Map, ObjectId, Time, Uuid, Value, format_decimal, parse_decimal, tagged};
+use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value, format_decimal, parse_decimal, tagged};
 
 /// One cell, borrowed from its rows.
 #[derive(Clone, Copy, Debug)]
@@ -138,10 +138,4 @@ impl Rows for ValueRows {
             value @ (Value::List(_) | Value::Map(_)) => Cell::Value(value),
         })
     }
-}
-
-/// A row as a document, for the matcher.
-pub(crate) fn document(rows: &dyn Rows, row: usize, names: &[&str]) -> Result<Map> {
-    let cells = names.iter().enumerate();
-    cells.map(|(column, name)| Ok(((*name).to_owned(), rows.cell(row, column)?.to_value()?))).collect()
 }

@@ -210,7 +210,8 @@ fn compile_count(select: &Select<'_>) -> Result<Statement> {
     } else {
         format!("SELECT count(*) FROM {table}{}", tail.sql)
     };
-    Ok(Statement { kinds: Arc::new([FieldType::Int]), ..statement(select.entity, text, tail.parameters, &Arc::new([])) })
+    let nothing: Arc<[usize]> = Arc::new([]);
+    Ok(Statement { kinds: Arc::new([FieldType::Int]), ..statement(select.entity, text, tail.parameters, &nothing) })
 }
 
 fn compile_distinct(select: &Select<'_>) -> Result<Statement> {

@@ -60,7 +60,15 @@ pub(super) async fn stats(session: &mut SqliteSession, contract: &Contract) -> R
 }
 
 fn pool(stats: &PoolStats) -> Map {
-    stats.to_map()
+    let count = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+    document! {
+        "size" => stats.size, "idle" => stats.idle, "in_use" => stats.in_use, "connecting" => stats.connecting,
+        "waiting" => stats.waiting, "max_size" => stats.max_size,
+        "connects_total" => count(stats.connects_total), "connect_errors_total" => count(stats.connect_errors_total),
+        "acquires_total" => count(stats.acquires_total), "acquire_timeouts_total" => count(stats.acquire_timeouts_total),
+        "recycled_total" => count(stats.recycled_total),
+        "wait_total_us" => count(stats.wait_total_us), "wait_max_us" => count(stats.wait_max_us),
+    }
 }
 
 /// The figures of both pools, and their sums under the names that every backend has.

@@ -13,7 +13,7 @@ mod session;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -21,7 +21,7 @@ use self::connection::Opener;
 use self::session::SqliteSession;
 use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
 use crate::config::{Config, Location, PoolOptions};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
 use crate::runtime;
 use crate::schema::Contract;
@@ -42,13 +42,15 @@ static CAPABILITIES: Capabilities = Capabilities {
     negative_zero: false,
 };
 
+/// How long `close` waits for work under way.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
 /// A SQLite database.
 pub(crate) struct Sqlite {
     writer: Pool<Opener>,
     /// `None` for a database in memory, which has one connection for everything.
     readers: Option<Pool<Opener>>,
     started: Instant,
-    config: Arc<Config>,
 }
 
 impl Sqlite {
@@ -68,7 +70,6 @@ impl Sqlite {
             writer: pool(true, one),
             readers: (!memory).then(|| pool(false, config.pool.clone())),
             started: Instant::now(),
-            config: Arc::clone(config),
         }
     }
 
@@ -111,11 +112,16 @@ impl Backend for Sqlite {
     }
 
     async fn close(&self) -> Result<()> {
-        let deadline = self.config.pool.acquire_timeout;
+        let mut in_use = 0;
         if let Some(readers) = &self.readers {
-            readers.close(deadline).await?;
+            in_use += readers.close(CLOSE_DEADLINE).await.in_use;
         }
-        self.writer.close(deadline).await
+        in_use += self.writer.close(CLOSE_DEADLINE).await.in_use;
+        if in_use == 0 {
+            return Ok(());
+        }
+        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
+        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
