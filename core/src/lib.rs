@@ -1,5 +1,6 @@
 //! The core of farm-db: one database layer for FastAPI and Node apps. `ARCHITECTURE.md` is the tour.
 
+pub mod config;
 pub mod error;
 pub mod value;
 
