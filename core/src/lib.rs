@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod pool;
 pub mod value;
 
 pub use error::{Error, Kind, Result};
