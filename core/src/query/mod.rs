@@ -11,6 +11,8 @@ mod operators;
 mod parse_filter;
 mod parse_test;
 mod pattern;
+mod pattern_class;
+mod pattern_parse;
 mod sort;
 mod sort_key;
 mod update;

@@ -104,6 +104,9 @@ impl<'a, 'p> Step<'a, 'p> {
             return Self::follow(inner, rest);
         }
         match index(leg).and_then(|at| list.get(at)) {
+            // A list that is chosen by its position is not entered again.
+            Some(Value::List(chosen)) if rest.is_empty() && chosen.is_empty() => Self::Done(Part::Empty),
+            Some(chosen) if rest.is_empty() => Self::Done(Part::Value(chosen)),
             Some(chosen) => Self::follow(chosen, rest),
             None => Self::Done(NULL),
         }
