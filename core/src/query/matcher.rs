@@ -57,6 +57,12 @@ pub(super) fn element_matches(filter: &Filter, element: &Value) -> bool {
     }
 }
 
+/// A test of an element as if it stood in a document by itself (`$pull`): a list stands for its elements and itself.
+pub(super) fn wrapped_holds(test: &Test, element: &Value) -> bool {
+    let document = Map::from_iter([(String::new(), element.clone())]);
+    holds_at(test, &document, "", &[])
+}
+
 /// A test of the values at a path; every part of a conjunction may be satisfied by another one of them.
 fn holds_at(test: &Test, document: &Map, first: &str, rest: &[String]) -> bool {
     let lists = match test {
