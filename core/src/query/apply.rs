@@ -28,9 +28,8 @@ impl Update {
         }
         let before = columns.clone();
         for (path, assignment) in self.in_order() {
-            apply_one(&mut columns, path, assignment, now).map_err(|error| {
-                error.with("path", path.text.as_str()).with("entity", entity.name.as_str())
-            })?;
+            apply_one(&mut columns, path, assignment, now)
+                .map_err(|error| error.with("path", path.text.as_str()).with("entity", entity.name.as_str()))?;
         }
         self.store(document, &before, columns, entity)
     }
@@ -146,7 +145,9 @@ fn change(assignment: &Assignment, value: Option<Value>, now: DateTime) -> Resul
 fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Float(left), Value::Float(right)) => left.to_bits() == right.to_bits(),
-        (Value::Decimal(left), Value::Decimal(right)) => left.as_bigint_and_exponent() == right.as_bigint_and_exponent(),
+        (Value::Decimal(left), Value::Decimal(right)) => {
+            left.as_bigint_and_exponent() == right.as_bigint_and_exponent()
+        }
         (Value::List(left), Value::List(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| identical(left, right))
         }

@@ -80,7 +80,8 @@ fn decimals(operation: Operation, left: &BigDecimal, right: &BigDecimal) -> Resu
     };
     let held = result.and_then(fitted).map(Value::Decimal);
     held.ok_or_else(|| {
-        let message = format!("{} and {} need more than {MAX_DIGITS} digits", format_decimal(left), format_decimal(right));
+        let message =
+            format!("{} and {} need more than {MAX_DIGITS} digits", format_decimal(left), format_decimal(right));
         refused(operation, &message)
     })
 }

@@ -69,7 +69,14 @@ fn inside(value: &mut Value, name: &str, legs: &[&str], blocked: Blocked, change
     }
 }
 
-fn in_list(list: &mut Vec<Value>, at: usize, leg: &str, rest: &[&str], blocked: Blocked, change: Change<'_>) -> Result<()> {
+fn in_list(
+    list: &mut Vec<Value>,
+    at: usize,
+    leg: &str,
+    rest: &[&str],
+    blocked: Blocked,
+    change: Change<'_>,
+) -> Result<()> {
     let Some(element) = list.get_mut(at) else {
         if let Some(value) = change(None)? {
             if at >= MAX_LENGTH {
@@ -101,7 +108,7 @@ fn through_list() -> Error {
 /// Takes the source of a `$rename` out; `None` where there is none.
 pub(super) fn take(document: &mut Map, path: &str) -> Result<Option<Value>> {
     let legs: Vec<&str> = path.split('.').collect();
-    let Some((last, lead)) = legs.split_last() else { return Ok(None) };
+    let Some((end, lead)) = legs.split_last() else { return Ok(None) };
     let mut map = document;
     for (at, leg) in lead.iter().enumerate() {
         let Some(value) = map.get_mut(*leg) else { return Ok(None) };
@@ -113,7 +120,7 @@ pub(super) fn take(document: &mut Map, path: &str) -> Result<Option<Value>> {
             other => return Err(not_viable(legs[at + 1], leg, other)),
         }
     }
-    Ok(map.shift_remove(*last))
+    Ok(map.shift_remove(*end))
 }
 
 /// Whether a path exists below a list; an error where it cannot.

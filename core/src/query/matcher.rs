@@ -144,7 +144,7 @@ pub(super) fn holds_for(test: &Test, value: Option<&Value>) -> bool {
         Test::Exists(wanted) => value.is_some() == *wanted,
         Test::Type(names) => value.is_some_and(|value| names.iter().any(|name| is_of_type(value, *name))),
         Test::Regex(regex, _) => match value {
-            Some(Value::Text(text)) => regex.is_match(text),
+            Some(Value::Text(found)) => regex.is_match(found),
             Some(Value::Date(date)) => regex.is_match(&date.to_string()),
             Some(Value::Time(time)) => regex.is_match(&time.to_string()),
             _ => false,

@@ -19,6 +19,7 @@ mod parse_update;
 mod pattern;
 mod pattern_class;
 mod pattern_parse;
+mod pattern_tree;
 mod sort;
 mod sort_key;
 mod update;

@@ -46,9 +46,10 @@ fn each<'v>(operator: &str, value: &'v Value) -> Result<Option<&'v [Value]>> {
 }
 
 fn stored(items: &Field, values: &[Value]) -> Result<Vec<Value>> {
-    let checked = values.iter().enumerate().map(|(index, value)| {
-        check_element(items, value.clone()).map_err(|error| error.with("index", index))
-    });
+    let checked = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| check_element(items, value.clone()).map_err(|error| error.with("index", index)));
     checked.collect()
 }
 

@@ -20,9 +20,8 @@ impl Update {
 
 fn parse(document: &Map, entity: &Entity) -> Result<Update> {
     let mut update = Update::default();
-    if !document.keys().any(|key| key.starts_with('$')) {
-        parse_operator(&mut update, entity, "$set", document)?;
-    } else {
+    let has_operators = document.keys().any(|key| key.starts_with('$'));
+    if has_operators {
         for (operator, fields) in document {
             if !operator.starts_with('$') {
                 let message = format!("{operator:?} stands beside operators: an update is either fields or operators");
@@ -31,11 +30,13 @@ fn parse(document: &Map, entity: &Entity) -> Result<Update> {
             if !names::UPDATES.contains(&operator.as_str()) {
                 return Err(names::refuse(operator, names::UPDATES).with("path", operator.as_str()));
             }
-            let fields = fields.as_map().ok_or_else(|| {
-                malformed(operator, "a document of fields").with("path", operator.as_str())
-            })?;
+            let fields = fields
+                .as_map()
+                .ok_or_else(|| malformed(operator, "a document of fields").with("path", operator.as_str()))?;
             parse_operator(&mut update, entity, operator, fields)?;
         }
+    } else {
+        parse_operator(&mut update, entity, "$set", document)?;
     }
     refuse_conflicts(&update)?;
     Ok(update)
@@ -66,7 +67,9 @@ fn resolve(entity: &Entity, text: &str) -> Result<Path> {
         return Err(Error::invalid_query("the primary key of a row cannot be changed").with("path", text));
     }
     if entity.automatic.version == Some(path.column) {
-        return Err(Error::invalid_query("the version is counted by the database layer and cannot be set").with("path", text));
+        return Err(
+            Error::invalid_query("the version is counted by the database layer and cannot be set").with("path", text)
+        );
     }
     if let Some(leg) = path.legs.iter().find(|leg| leg.starts_with('$') || leg.contains('\0')) {
         return Err(Error::invalid_query(format!("{leg:?} is no name of a field")).with("path", text));
@@ -121,14 +124,14 @@ fn parse_number(definition: &Field, operator: &str, value: &Value) -> Result<Val
     };
     let is_float = matches!(value, Value::Float(_));
     match (&definition.kind, value) {
-        (FieldType::Int, Value::Int(_)) => Ok(value.clone()),
+        (FieldType::Int | FieldType::Any, Value::Int(_)) | (FieldType::Any, Value::Decimal(_)) => Ok(value.clone()),
         (FieldType::Int, _) => Err(wrong("an int")),
-        (FieldType::Float, Value::Int(_) | Value::Float(_)) | (FieldType::Decimal, Value::Int(_) | Value::Decimal(_)) => {
+        (FieldType::Float, Value::Int(_) | Value::Float(_))
+        | (FieldType::Decimal, Value::Int(_) | Value::Decimal(_)) => {
             check_element(&Field::new("", definition.kind.clone()), value.clone())
         }
         (FieldType::Float, _) => Err(wrong("an int or a float")),
         (FieldType::Decimal, _) => Err(wrong("an int or a decimal")),
-        (FieldType::Any, Value::Int(_) | Value::Decimal(_)) => Ok(value.clone()),
         (FieldType::Any, _) if is_float => check_element(&Field::new("", FieldType::Any), value.clone()),
         (FieldType::Any, _) => Err(wrong("a number")),
         (other, _) => Err(unfit(operator, "a number", other)),
@@ -147,13 +150,14 @@ fn parse_current_date(definition: &Field, value: &Value) -> Result<Assignment> {
     }
     match value {
         Value::Bool(_) => Ok(Assignment::CurrentDate),
-        Value::Map(map) if map.len() == 1 => match map.get("$type").and_then(Value::as_text) {
-            Some("date") => Ok(Assignment::CurrentDate),
-            Some("timestamp") => {
-                Err(Error::unsupported("$currentDate of type timestamp is not supported").with("operator", "$currentDate"))
+        Value::Map(map) if map.len() == 1 => {
+            match map.get("$type").and_then(Value::as_text) {
+                Some("date") => Ok(Assignment::CurrentDate),
+                Some("timestamp") => Err(Error::unsupported("$currentDate of type timestamp is not supported")
+                    .with("operator", "$currentDate")),
+                _ => Err(malformed("$currentDate", "true or {\"$type\": \"date\"}")),
             }
-            _ => Err(malformed("$currentDate", "true or {\"$type\": \"date\"}")),
-        },
+        }
         _ => Err(malformed("$currentDate", "true or {\"$type\": \"date\"}")),
     }
 }

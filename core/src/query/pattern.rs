@@ -9,7 +9,8 @@
 use std::fmt::Write as _;
 
 use super::pattern_class::write_class;
-use super::pattern_parse::{Atom, Flags, Piece, parse};
+use super::pattern_parse::parse;
+use super::pattern_tree::{Atom, Flags, Piece};
 use crate::error::{Error, Result};
 
 /// mongod's limit of an expression, in bytes.
@@ -82,7 +83,8 @@ fn write_pieces(pieces: &[Piece], after: After, out: &mut String) -> Result<()> 
             continue;
         }
         let rest = &pieces[index + 1..];
-        let after = After { end: after.end && rest.is_empty(), empty: after.empty && rest.iter().all(Piece::can_be_empty) };
+        let after =
+            After { end: after.end && rest.is_empty(), empty: after.empty && rest.iter().all(Piece::can_be_empty) };
         write_piece(&pieces[index], after, out)?;
         index += 1;
     }

@@ -5,95 +5,11 @@
 
 use super::pattern::{invalid, unsupported};
 use super::pattern_class::{Class, Range, escaped, posix};
+use super::pattern_tree::{Atom, Flags, Piece, Repeat};
 use crate::error::Result;
 
 /// Groups nested deeper are refused.
 const MAX_DEPTH: usize = 100;
-
-/// The options that an expression can switch.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "these are the four switches of PCRE")]
-pub(super) struct Flags {
-    ignore_case: bool,
-    multi_line: bool,
-    dot_all: bool,
-    extended: bool,
-}
-
-impl Flags {
-    /// Switches the option of this letter; false where there is none.
-    pub(super) fn set(&mut self, letter: char, on: bool) -> bool {
-        match letter {
-            'i' => self.ignore_case = on,
-            'm' => self.multi_line = on,
-            's' => self.dot_all = on,
-            'x' => self.extended = on,
-            _ => return false,
-        }
-        true
-    }
-}
-
-/// What can stand in an expression.
-#[derive(Debug)]
-pub(super) enum Atom {
-    /// One character; whether in either case.
-    Literal(char, bool),
-    /// Any character, or any but the newline.
-    Dot { all: bool },
-    /// One of a set.
-    Class(Class),
-    /// `^` under `m`.
-    LineStart,
-    /// `$` under `m`.
-    LineEnd,
-    /// `^` or `\A`.
-    TextStart,
-    /// `\z`
-    TextEnd,
-    /// `$` or `\Z`: at the end or before a final newline.
-    LastLineEnd,
-    /// `\b`
-    WordBoundary,
-    /// `\B`
-    NoWordBoundary,
-    /// Alternatives in parentheses.
-    Group(Vec<Vec<Piece>>),
-}
-
-/// How often.
-#[derive(Debug)]
-pub(super) struct Repeat {
-    pub(super) least: u32,
-    pub(super) most: Option<u32>,
-}
-
-/// An atom and how often it stands.
-#[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) atom: Atom,
-    pub(super) repeat: Option<Repeat>,
-}
-
-impl Piece {
-    /// Whether it can match without consuming anything.
-    pub(super) fn can_be_empty(&self) -> bool {
-        let atom = match &self.atom {
-            Atom::Literal(..) | Atom::Dot { .. } | Atom::Class(_) => false,
-            Atom::Group(alternatives) => alternatives.iter().any(|pieces| pieces.iter().all(Self::can_be_empty)),
-            _ => true,
-        };
-        atom || self.repeat.as_ref().is_some_and(|repeat| repeat.least == 0)
-    }
-
-    /// The character, where it is a single one in either case.
-    pub(super) fn folded_literal(&self) -> Option<char> {
-        match (&self.atom, &self.repeat) {
-            (Atom::Literal(letter, true), None) => Some(*letter),
-            _ => None,
-        }
-    }
-}
 
 /// Reads an expression.
 pub(super) fn parse(source: &str, flags: Flags) -> Result<Vec<Vec<Piece>>> {
@@ -301,8 +217,7 @@ impl Parser<'_> {
             'e' => '\u{1b}',
             'a' => '\u{7}',
             'x' => return self.hexadecimal(),
-            '1'..='9' => return Err(unsupported("backreferences")),
-            'k' | 'g' => return Err(unsupported("backreferences")),
+            '1'..='9' | 'k' | 'g' => return Err(unsupported("backreferences")),
             letter if letter.is_ascii_alphanumeric() => return Err(unsupported(&format!("\\{letter}"))),
             other => other,
         })
@@ -368,7 +283,8 @@ impl Parser<'_> {
                 let Some((name, rest)) = self.rest[1..].split_once(":]").filter(|_| self.rest.starts_with(':')) else {
                     return Err(unsupported("[ before one of : . = in a class"));
                 };
-                let named = posix(name, self.flags.ignore_case).ok_or_else(|| invalid("a class has an unknown name"))?;
+                let named =
+                    posix(name, self.flags.ignore_case).ok_or_else(|| invalid("a class has an unknown name"))?;
                 self.rest = rest;
                 Ok(Item::Named(named))
             }

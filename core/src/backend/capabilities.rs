@@ -1,0 +1,45 @@
+//! Facts about engines.
+
+use crate::value::Map;
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
+        /// What an engine can do; printed by `farm db info` and used to choose tests.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Capabilities { $($(#[$doc])* pub $name: $kind,)* }
+
+        impl Capabilities {
+            /// The facts by name.
+            pub fn to_map(self) -> Map {
+                crate::document! { $(stringify!($name) => self.$name,)* }
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// Transactions over several statements.
+    transactions: bool,
+    /// Savepoints inside transactions.
+    savepoints: bool,
+    /// Schema changes can be rolled back.
+    transactional_ddl: bool,
+    /// Indexes over a part of the rows.
+    partial_indexes: bool,
+    /// Indexes in descending order.
+    descending_indexes: bool,
+    /// Indexes on a path inside a JSON column.
+    path_indexes: bool,
+    /// Writes return the row they wrote.
+    returning: bool,
+    /// Several writers at once.
+    concurrent_writers: bool,
+    /// The database counts integer keys.
+    auto_increment: bool,
+    /// Parameters of one statement at most.
+    max_bind_parameters: i64,
+    /// Infinite floats can be stored.
+    infinite_floats: bool,
+    /// Negative zero is told from zero.
+    negative_zero: bool,
+}

@@ -1,0 +1,127 @@
+//! THE SEAM: what a database must do for farm-db, and nothing more.
+//!
+//! A [`Backend`] compiles portable [`Operation`]s to its native [`Statement`]s (pure, no connection) and hands out
+//! [`Session`]s that execute them. There are no default methods: a new backend states everything. What an engine can and
+//! cannot do is a documented fact in [`Capabilities`]; code asks it instead of asking which database this is.
+
+mod capabilities;
+mod operation;
+mod rows;
+
+use async_trait::async_trait;
+
+pub use capabilities::Capabilities;
+pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
+pub use rows::{Cell, Rows, ValueRows};
+
+use crate::error::Result;
+use crate::schema::Contract;
+use crate::value::{Map, Value};
+
+/// What a session is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only: may run beside other sessions.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// How a transaction is begun.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionOptions {
+    /// The standard isolation level, such as `serializable`; the engine's own default where absent.
+    pub isolation: Option<String>,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+/// One kind of database with its pool.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// The name in URLs and messages.
+    fn name(&self) -> &'static str;
+
+    /// What the engine can do.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// The native statement of an operation. Pure. What the engine cannot do exactly is in the statement's residual.
+    fn compile(&self, operation: &Operation<'_>) -> Result<Statement>;
+
+    /// Opens the database and proves that it answers.
+    async fn connect(&self) -> Result<()>;
+
+    /// A session for one piece of work, from the pool, within the acquire deadline.
+    async fn session(&self, access: Access) -> Result<Box<dyn Session>>;
+
+    /// Stops intake, waits for work under way until the deadline of the configuration, closes every connection.
+    async fn close(&self) -> Result<()>;
+
+    /// Creates tables and indexes of `contract` that are missing, adds missing columns where that is safe, and stores the
+    /// contract. Never drops or alters. Returns what was created, a line each; `contract_mismatch` where the database has
+    /// something else under a declared name.
+    async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>>;
+
+    /// The contract that the database was made for, if it has one.
+    async fn stored_contract(&self) -> Result<Option<Contract>>;
+
+    /// Version, uptime and connections of the database, for health checks.
+    async fn server_info(&self) -> Result<Map>;
+
+    /// Sizes, counts and caches.
+    async fn stats(&self, contract: &Contract) -> Result<Map>;
+
+    /// Figures of the pool, without I/O.
+    fn pool_stats(&self) -> Map;
+}
+
+/// One connection, held for one piece of work. Dropping it gives the connection back; an open transaction is rolled back
+/// first, and a statement under way is interrupted.
+#[async_trait]
+pub trait Session: Send {
+    /// Executes a statement and returns its rows.
+    async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>>;
+
+    /// Executes a statement and returns how many rows it touched.
+    async fn execute(&mut self, statement: Statement) -> Result<u64>;
+
+    /// How the engine would execute a statement, in its own words.
+    async fn explain(&mut self, statement: Statement) -> Result<Value>;
+
+    /// Inserts rows by one compiled insert, all or none; returns the generated key of each where there is one.
+    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>>;
+
+    /// Starts a statement whose rows come in batches of `size`.
+    async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>>;
+
+    /// Executes native code of the user; rows come as a list of maps, other statements as `{"affected": n}`.
+    async fn native(&mut self, statement: &Value, parameters: &Value) -> Result<Value>;
+
+    /// Begins a transaction.
+    async fn begin(&mut self, options: &TransactionOptions) -> Result<()>;
+
+    /// Commits it. Not cancellable.
+    async fn commit(&mut self) -> Result<()>;
+
+    /// Rolls it back.
+    async fn rollback(&mut self) -> Result<()>;
+
+    /// Sets a savepoint of this depth (1 is the first inside the transaction).
+    async fn savepoint(&mut self, depth: usize) -> Result<()>;
+
+    /// Keeps what happened since the savepoint.
+    async fn release(&mut self, depth: usize) -> Result<()>;
+
+    /// Undoes what happened since the savepoint and removes it.
+    async fn rollback_to(&mut self, depth: usize) -> Result<()>;
+}
+
+/// Rows that come in batches; holds its session.
+#[async_trait]
+pub trait RowBatches: Send {
+    /// The next batch, never empty; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Box<dyn Rows>>>;
+
+    /// Gives the session back, for streams inside a transaction.
+    async fn finish(self: Box<Self>) -> Option<Box<dyn Session>>;
+}

@@ -1,0 +1,18 @@
+//! The databases. Adding one is a folder here and a line in [`open`].
+
+mod sqlite;
+
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::config::{BackendKind, Config};
+use crate::error::{Error, Result};
+
+/// The backend for a configuration; opens no connection.
+pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
+    match config.backend() {
+        BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
+        other => Err(Error::unsupported(format!("this version of farm-db has no backend for {}", other.name()))
+            .with("backend", other.name())),
+    }
+}

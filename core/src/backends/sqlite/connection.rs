@@ -1,0 +1,111 @@
+//! Opening connections, and the pools of readers and of the one writer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+
+use super::functions;
+use super::worker::Worker;
+use crate::config::{Config, Location, OpenMode};
+use crate::error::{Error, Result};
+use crate::pool::Manager;
+
+/// Prepared statements that a connection keeps.
+const STATEMENT_CACHE: usize = 128;
+
+/// Opens connections of one kind, each on its thread.
+pub(super) struct Opener {
+    config: Arc<Config>,
+    writer: bool,
+}
+
+impl Opener {
+    pub(super) fn new(config: &Arc<Config>, writer: bool) -> Self {
+        Self { config: Arc::clone(config), writer }
+    }
+}
+
+#[async_trait]
+impl Manager for Opener {
+    type Connection = Worker;
+
+    async fn connect(&self) -> Result<Worker> {
+        let (config, writer) = (Arc::clone(&self.config), self.writer);
+        let name = if writer { "farm-db-writer" } else { "farm-db-reader" };
+        Worker::start(name, config.statement_timeout, move || open(&config, writer)).await
+    }
+
+    fn is_usable(&self, _connection: &Worker) -> bool {
+        true
+    }
+
+    async fn close(&self, connection: Worker) {
+        drop(connection);
+    }
+}
+
+fn open(config: &Config, writer: bool) -> Result<Connection> {
+    let failed = |error: rusqlite::Error| {
+        Error::connection_failed(format!("cannot open {}: {error}", config.url.redacted())).with("url", config.url.redacted())
+    };
+    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match config.url.location() {
+        Location::Memory => Connection::open_in_memory(),
+        Location::File(path) => {
+            check_place(path, config)?;
+            // Only the writer creates the file; a reader that did would hide a mistake.
+            flags |= match (config.sqlite.mode, writer) {
+                (OpenMode::ReadOnly, _) | (_, false) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+                (OpenMode::ReadWrite, true) => OpenFlags::SQLITE_OPEN_READ_WRITE,
+                (OpenMode::Create, true) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            };
+            Connection::open_with_flags(path, flags)
+        }
+        Location::Server(_) => return Err(Error::internal("a server is no SQLite file")),
+    }
+    .map_err(failed)?;
+    configure(&connection, config, writer).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Says what is missing where SQLite would only say that it cannot open the file.
+fn check_place(path: &str, config: &Config) -> Result<()> {
+    let place = Path::new(path);
+    let wrong = |message: String| Err(Error::connection_failed(message).with("url", config.url.redacted()));
+    if place.is_dir() {
+        return wrong(format!("{path:?} is a folder, not a database file"));
+    }
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return wrong(format!("the folder {:?} of the database file does not exist", folder.display()));
+    }
+    if config.sqlite.mode != OpenMode::Create && !place.exists() {
+        return wrong(format!("there is no database file {path:?}"));
+    }
+    Ok(())
+}
+
+fn configure(connection: &Connection, config: &Config, writer: bool) -> rusqlite::Result<()> {
+    connection.busy_timeout(config.sqlite.busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    functions::register(connection)?;
+    let memory = matches!(config.url.location(), Location::Memory);
+    if writer && !memory && config.sqlite.mode != OpenMode::ReadOnly {
+        // WAL stays with the file; readers find it there.
+        connection.pragma_update(None, "journal_mode", "wal")?;
+    }
+    connection.pragma_update(None, "synchronous", config.sqlite.synchronous.word())?;
+    connection.pragma_update(None, "foreign_keys", config.sqlite.foreign_keys)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    if let Some(limit) = config.sqlite.journal_size_limit {
+        connection.pragma_update(None, "journal_size_limit", i64::try_from(limit).unwrap_or(i64::MAX))?;
+    }
+    // Reading the header now proves that the file is a database.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map(|_| ())
+}
+
+/// How long a stream may rest on an unread batch before it gives up its snapshot, which holds back the log's reuse.
+pub(super) const MAX_READ_AGE: Duration = Duration::from_secs(60);

@@ -1,0 +1,104 @@
+//! Values as SQLite stores them: text for decimals, uuids, object ids, moments, days and times (of fixed width, so that
+//! text order is value order), tagged JSON for lists, maps and free values.
+
+use std::rc::Rc;
+
+use rusqlite::Statement;
+use rusqlite::types::Value as SqlValue;
+
+use crate::error::{Error, Result};
+use crate::schema::FieldType;
+use crate::value::{Value, format_decimal, tagged};
+
+/// Whether columns of this type hold tagged JSON.
+pub(super) fn is_json(kind: &FieldType) -> bool {
+    !kind.is_scalar()
+}
+
+/// A value of a row as a parameter: what belongs into a JSON column becomes text here.
+pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
+    if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
+}
+
+/// Binds parameter `index` (from 1); a list becomes a table for `rarray`.
+pub(super) fn bind(statement: &mut Statement<'_>, index: usize, value: &Value) -> rusqlite::Result<()> {
+    match value {
+        Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
+        Value::Bool(truth) => statement.raw_bind_parameter(index, *truth),
+        Value::Int(number) => statement.raw_bind_parameter(index, *number),
+        // Zero has one sign in SQLite's records; it is given up here, where it can be seen.
+        Value::Float(number) => statement.raw_bind_parameter(index, *number + 0.0),
+        Value::Text(text) => statement.raw_bind_parameter(index, text.as_str()),
+        Value::Bytes(bytes) => statement.raw_bind_parameter(index, bytes.as_slice()),
+        Value::Uuid(uuid) => statement.raw_bind_parameter(index, &*uuid.hyphenated().encode_lower(&mut [0; 36])),
+        Value::List(list) => {
+            let table: Vec<SqlValue> = list.iter().map(owned).collect();
+            statement.raw_bind_parameter(index, Rc::new(table))
+        }
+        other => statement.raw_bind_parameter(index, as_text(other)),
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::Decimal(number) => format_decimal(number),
+        Value::Uuid(uuid) => uuid.hyphenated().to_string(),
+        Value::ObjectId(id) => id.to_string(),
+        Value::DateTime(moment) => moment.to_string(),
+        Value::Date(date) => date.to_string(),
+        Value::Time(time) => time.to_string(),
+        other => tagged::to_string(other),
+    }
+}
+
+fn owned(value: &Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Bool(truth) => SqlValue::Integer(i64::from(*truth)),
+        Value::Int(number) => SqlValue::Integer(*number),
+        Value::Float(number) => SqlValue::Real(*number + 0.0),
+        Value::Text(text) => SqlValue::Text(text.clone()),
+        Value::Bytes(bytes) => SqlValue::Blob(bytes.clone()),
+        other => SqlValue::Text(as_text(other)),
+    }
+}
+
+/// Parameters of native statements: a list by position or a map by name.
+pub(super) fn bind_native(statement: &mut Statement<'_>, parameters: &Value) -> Result<()> {
+    let failed = |error: rusqlite::Error| Error::invalid_query(format!("sqlite: cannot bind a parameter: {error}"));
+    let count = statement.parameter_count();
+    let given = match parameters {
+        Value::Null => 0,
+        Value::List(list) => {
+            for (index, value) in list.iter().enumerate().take(count) {
+                bind_free(statement, index + 1, value).map_err(failed)?;
+            }
+            list.len()
+        }
+        Value::Map(map) => {
+            for (name, value) in map {
+                let position = [":", "@", "$"].iter().find_map(|sign| {
+                    statement.parameter_index(&format!("{sign}{name}")).ok().flatten()
+                });
+                let position = position.ok_or_else(|| {
+                    Error::invalid_query(format!("the statement has no parameter {name:?}")).with("parameter", name.as_str())
+                })?;
+                bind_free(statement, position, value).map_err(failed)?;
+            }
+            map.len()
+        }
+        _ => return Err(Error::invalid_query("parameters are a list, or a map by name")),
+    };
+    if given != count {
+        return Err(Error::invalid_query(format!("the statement has {count} parameters, {given} were given")));
+    }
+    Ok(())
+}
+
+/// A free parameter: lists and maps are bound as tagged JSON, since there is no `rarray` around them.
+fn bind_free(statement: &mut Statement<'_>, index: usize, value: &Value) -> rusqlite::Result<()> {
+    match value {
+        Value::List(_) | Value::Map(_) => statement.raw_bind_parameter(index, tagged::to_string(value)),
+        other => bind(statement, index, other),
+    }
+}

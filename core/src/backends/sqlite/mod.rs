@@ -1,0 +1,150 @@
+//! SQLite on rusqlite: one writer thread and a few reader threads, write-ahead log, strict tables.
+
+mod compile;
+mod connection;
+mod encode;
+mod error;
+mod filter;
+mod functions;
+mod info;
+mod rows;
+mod schema;
+mod session;
+mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use self::connection::Opener;
+use self::session::SqliteSession;
+use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::config::{Config, Location, PoolOptions};
+use crate::error::{Error, Kind, Result};
+use crate::pool::Pool;
+use crate::runtime;
+use crate::schema::Contract;
+use crate::value::Map;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    transactions: true,
+    savepoints: true,
+    transactional_ddl: true,
+    partial_indexes: true,
+    descending_indexes: true,
+    path_indexes: true,
+    returning: true,
+    concurrent_writers: false,
+    auto_increment: true,
+    max_bind_parameters: 32_766,
+    infinite_floats: true,
+    negative_zero: false,
+};
+
+/// How long `close` waits for work under way.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A SQLite database.
+pub(crate) struct Sqlite {
+    writer: Pool<Opener>,
+    /// `None` for a database in memory, which has one connection for everything.
+    readers: Option<Pool<Opener>>,
+    started: Instant,
+}
+
+impl Sqlite {
+    /// A backend for this configuration; nothing is opened yet.
+    pub(crate) fn new(config: &Arc<Config>) -> Self {
+        let one = PoolOptions {
+            min_size: 1,
+            max_size: 1,
+            max_idle: 1,
+            idle_timeout: None,
+            max_lifetime: None,
+            ..config.pool.clone()
+        };
+        let memory = matches!(config.url.location(), Location::Memory);
+        let pool = |writer, options| Pool::new(Opener::new(config, writer), options, runtime::handle());
+        Self {
+            writer: pool(true, one),
+            readers: (!memory).then(|| pool(false, config.pool.clone())),
+            started: Instant::now(),
+        }
+    }
+
+    async fn open_session(&self, access: Access) -> Result<SqliteSession> {
+        let reading = access == Access::Read;
+        let pool = match &self.readers {
+            Some(readers) if reading => readers,
+            _ => &self.writer,
+        };
+        let connection = match pool.try_acquire() {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        Ok(SqliteSession::new(connection, reading))
+    }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
+        compile::compile(operation)
+    }
+
+    async fn connect(&self) -> Result<()> {
+        // The writer first: it creates the file and switches it to the write-ahead log.
+        self.open_session(Access::Write).await?;
+        self.open_session(Access::Read).await.map(|_| ())
+    }
+
+    async fn session(&self, access: Access) -> Result<Box<dyn Session>> {
+        Ok(Box::new(self.open_session(access).await?))
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut in_use = 0;
+        if let Some(readers) = &self.readers {
+            in_use += readers.close(CLOSE_DEADLINE).await.in_use;
+        }
+        in_use += self.writer.close(CLOSE_DEADLINE).await.in_use;
+        if in_use == 0 {
+            return Ok(());
+        }
+        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
+        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+    }
+
+    async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
+        let mut session = self.open_session(Access::Write).await?;
+        schema::ensure(&mut session, contract).await
+    }
+
+    async fn stored_contract(&self) -> Result<Option<Contract>> {
+        let mut session = self.open_session(Access::Read).await?;
+        schema::stored(&mut session).await
+    }
+
+    async fn server_info(&self) -> Result<Map> {
+        let mut session = self.open_session(Access::Read).await?;
+        info::server(&mut session, self.started).await
+    }
+
+    async fn stats(&self, contract: &Contract) -> Result<Map> {
+        let mut session = self.open_session(Access::Read).await?;
+        info::stats(&mut session, contract).await
+    }
+
+    fn pool_stats(&self) -> Map {
+        info::pools(&self.writer.stats(), self.readers.as_ref().map(Pool::stats).as_ref())
+    }
+}

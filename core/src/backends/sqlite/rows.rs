@@ -1,0 +1,122 @@
+//! Rows of SQLite: fetched by the thread into one block of memory, decoded by the contract's types when they are read.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+
+use super::error::translate;
+use super::worker::Interrupt;
+use crate::backend::{Cell, Rows};
+use crate::error::{Error, Result};
+use crate::schema::FieldType;
+
+/// A cell as SQLite gave it; text and bytes lie in the arena.
+#[derive(Clone, Copy, Debug)]
+enum Raw {
+    Null,
+    Int(i64),
+    Float(f64),
+    Text(usize, usize),
+    Bytes(usize, usize),
+}
+
+/// Rows that outlive their statement.
+#[derive(Debug)]
+pub(super) struct SqliteRows {
+    cells: Vec<Raw>,
+    arena: Vec<u8>,
+    width: usize,
+    rows: usize,
+    kinds: Arc<[FieldType]>,
+}
+
+impl SqliteRows {
+    /// Steps through `source`, at most `limit` rows; the bool tells whether the end was reached.
+    pub(super) fn fetch(
+        source: &mut rusqlite::Rows<'_>,
+        kinds: &Arc<[FieldType]>,
+        limit: usize,
+        interrupt: &Interrupt,
+    ) -> Result<(Self, bool)> {
+        let width = kinds.len();
+        let mut rows = Self { cells: Vec::new(), arena: Vec::new(), width, rows: 0, kinds: Arc::clone(kinds) };
+        while rows.rows < limit {
+            let Some(row) = source.next().map_err(|error| translate(&error, interrupt))? else {
+                return Ok((rows, true));
+            };
+            for column in 0..width {
+                let cell = row.get_ref(column).map_err(|error| translate(&error, interrupt))?;
+                rows.push(cell);
+            }
+            rows.rows += 1;
+        }
+        Ok((rows, false))
+    }
+
+    fn push(&mut self, cell: ValueRef<'_>) {
+        let raw = match cell {
+            ValueRef::Null => Raw::Null,
+            ValueRef::Integer(number) => Raw::Int(number),
+            ValueRef::Real(number) => Raw::Float(number),
+            ValueRef::Text(bytes) => Raw::Text(self.arena.len(), bytes.len()),
+            ValueRef::Blob(bytes) => Raw::Bytes(self.arena.len(), bytes.len()),
+        };
+        if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = cell {
+            self.arena.extend_from_slice(bytes);
+        }
+        self.cells.push(raw);
+    }
+
+    fn text(&self, start: usize, length: usize) -> Result<&str> {
+        std::str::from_utf8(&self.arena[start..start + length])
+            .map_err(|_| Error::backend("sqlite: a text column holds bytes that are not UTF-8"))
+    }
+}
+
+impl Rows for SqliteRows {
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
+        let kind = &self.kinds[column];
+        let raw = self.cells[row * self.width + column];
+        Ok(match (kind, raw) {
+            (_, Raw::Null) => Cell::Null,
+            (FieldType::Int, Raw::Int(number)) => Cell::Int(number),
+            (FieldType::Float, Raw::Float(number)) => Cell::Float(number),
+            (FieldType::Float, Raw::Int(number)) => Cell::Float(number as f64),
+            (FieldType::Bool, Raw::Int(number @ 0..=1)) => Cell::Bool(number == 1),
+            (FieldType::Bytes, Raw::Bytes(start, length)) => Cell::Bytes(&self.arena[start..start + length]),
+            (FieldType::Text, Raw::Text(start, length)) => Cell::Text(self.text(start, length)?),
+            (_, Raw::Text(start, length)) => decode_text(kind, self.text(start, length)?)?,
+            (_, raw) => return Err(unexpected(kind, raw)),
+        })
+    }
+}
+
+/// Types that SQLite holds as text.
+fn decode_text<'a>(kind: &FieldType, text: &'a str) -> Result<Cell<'a>> {
+    let wrong = || Error::backend(format!("sqlite: a column holds {text:?}, which is no {}", kind.name()));
+    Ok(match kind {
+        FieldType::Decimal => Cell::Decimal(text),
+        FieldType::Uuid => Cell::Uuid(text.parse().map_err(|_| wrong())?),
+        FieldType::ObjectId => Cell::ObjectId(text.parse().map_err(|_| wrong())?),
+        FieldType::DateTime => Cell::DateTime(text.parse().map_err(|_| wrong())?),
+        FieldType::Date => Cell::Date(text.parse().map_err(|_| wrong())?),
+        FieldType::Time => Cell::Time(text.parse().map_err(|_| wrong())?),
+        FieldType::List(_) | FieldType::Map(_) | FieldType::Model(_) | FieldType::Any => Cell::Json(text),
+        _ => return Err(wrong()),
+    })
+}
+
+fn unexpected(kind: &FieldType, raw: Raw) -> Error {
+    let found = match raw {
+        Raw::Null => "null",
+        Raw::Int(_) => "an integer",
+        Raw::Float(_) => "a real",
+        Raw::Text(..) => "text",
+        Raw::Bytes(..) => "a blob",
+    };
+    Error::backend(format!("sqlite: a column declared {} holds {found}", kind.name()))
+}

@@ -1,0 +1,294 @@
+//! Tables and indexes from the contract: creates what is missing, refuses what is different, never drops.
+
+use std::collections::{HashMap, HashSet};
+
+use super::compile::{json_path, path_expression, quote};
+use super::encode::{for_column, is_json};
+use super::filter::FilterCompiler;
+use super::functions::DECIMAL;
+use super::session::SqliteSession;
+use crate::backend::{Session, TransactionOptions};
+use crate::error::{Error, Kind, Result};
+use crate::query::Filter;
+use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index, IndexField};
+use crate::value::{Map, Value, format_decimal, tagged};
+
+/// Where the contract lies: `key` and `value` as text.
+const META: &str = "_farm_meta";
+
+async fn rows(session: &mut SqliteSession, sql: &str, parameters: Vec<Value>) -> Result<Vec<Map>> {
+    let rows = session.native(&Value::from(sql), &Value::List(parameters)).await?;
+    Ok(rows.as_list().unwrap_or_default().iter().filter_map(|row| row.as_map().cloned()).collect())
+}
+
+async fn command(session: &mut SqliteSession, sql: &str, parameters: Vec<Value>) -> Result<()> {
+    session.native(&Value::from(sql), &Value::List(parameters)).await.map(|_| ())
+}
+
+fn text(row: &Map, key: &str) -> String {
+    row.get(key).and_then(Value::as_text).unwrap_or_default().to_owned()
+}
+
+/// The stored contract; a database without `_farm_meta` has none.
+pub(super) async fn stored(session: &mut SqliteSession) -> Result<Option<Contract>> {
+    let exists = rows(session, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?", vec![META.into()]).await?;
+    if exists.is_empty() {
+        return Ok(None);
+    }
+    let found = rows(session, &format!("SELECT value FROM {META} WHERE key = 'contract'"), vec![]).await?;
+    found.first().map(|row| Contract::parse(&text(row, "value"))).transpose()
+}
+
+/// Creates what is missing, in one transaction.
+pub(super) async fn ensure(session: &mut SqliteSession, contract: &Contract) -> Result<Vec<String>> {
+    session.begin(&TransactionOptions::default()).await?;
+    let outcome = create_missing(session, contract).await;
+    match outcome {
+        Ok(created) => session.commit().await.map(|()| created),
+        Err(error) => {
+            session.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn create_missing(session: &mut SqliteSession, contract: &Contract) -> Result<Vec<String>> {
+    let known = stored(session).await?;
+    refuse_changes(contract, known.as_ref())?;
+    let existing: HashSet<String> = rows(session, "SELECT name FROM sqlite_schema", vec![])
+        .await?
+        .iter()
+        .map(|row| text(row, "name"))
+        .collect();
+    let mut created = Vec::new();
+    for entity in contract.entities() {
+        if existing.contains(&entity.name) {
+            add_columns(session, entity, &mut created).await?;
+        } else {
+            command(session, &create_table(entity)?, vec![]).await?;
+            created.push(format!("table {}", entity.name));
+        }
+        for index in &entity.indexes {
+            if !existing.contains(&index.name) {
+                command(session, &create_index(entity, index)?, vec![]).await?;
+                created.push(format!("index {} on {}", index.name, entity.name));
+            }
+        }
+    }
+    store(session, contract, known).await?;
+    Ok(created)
+}
+
+/// What cannot be done by adding: anything that changes or removes a stored field.
+fn refuse_changes(contract: &Contract, known: Option<&Contract>) -> Result<()> {
+    let Some(known) = known else { return Ok(()) };
+    let entity_fields = |contract: &Contract, entity: &str, item: &str| {
+        contract.entity(entity).ok().is_some_and(|entity| entity.field(item).is_some())
+    };
+    let changed: Vec<String> = contract
+        .differences(known)
+        .into_iter()
+        .filter(|difference| {
+            entity_fields(known, &difference.entity, &difference.item)
+                && entity_fields(contract, &difference.entity, &difference.item)
+                && storage_differs(contract, known, &difference.entity, &difference.item)
+        })
+        .map(|difference| difference.to_string())
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::ContractMismatch, format!("the database was made for other fields: {}", changed.join("; ")))
+        .with("differences", changed.into_iter().map(Value::Text).collect::<Vec<_>>()))
+}
+
+/// Whether the same stored bytes would mean something else or could be missing; looser or tighter constraints are
+/// checked on the way in and change nothing that is stored.
+fn storage_differs(ours: &Contract, theirs: &Contract, entity: &str, item: &str) -> bool {
+    let find = |contract: &Contract| contract.entity(entity).ok().and_then(|entity| entity.field(item).cloned());
+    match (find(ours), find(theirs)) {
+        (Some(ours), Some(theirs)) => {
+            ours.kind.name() != theirs.kind.name()
+                || ours.nullable != theirs.nullable
+                || ours.primary_key != theirs.primary_key
+                || ours.generated != theirs.generated
+        }
+        _ => false,
+    }
+}
+
+async fn store(session: &mut SqliteSession, contract: &Contract, known: Option<Contract>) -> Result<()> {
+    let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
+    let table = format!("CREATE TABLE IF NOT EXISTS {META} (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT");
+    command(session, &table, vec![]).await?;
+    for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
+        let upsert = format!("INSERT INTO {META} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value");
+        command(session, &upsert, vec![key.into(), value.into()]).await?;
+    }
+    Ok(())
+}
+
+/// Adds columns that the table does not have, where old rows can have a value for them.
+async fn add_columns(session: &mut SqliteSession, entity: &Entity, created: &mut Vec<String>) -> Result<()> {
+    let columns: HashMap<String, String> = rows(session, "SELECT name, type FROM pragma_table_info(?)", vec![entity.name.as_str().into()])
+        .await?
+        .iter()
+        .map(|row| (text(row, "name"), text(row, "type").to_uppercase()))
+        .collect();
+    for field in &entity.fields {
+        match columns.get(&field.name) {
+            Some(kind) if kind == column_type(&field.kind) || kind == "ANY" => {}
+            Some(kind) => {
+                let message = format!(
+                    "{}.{} is declared {}, stored as {}, but the table has {kind}",
+                    entity.name,
+                    field.name,
+                    field.kind.name(),
+                    column_type(&field.kind)
+                );
+                return Err(mismatch(entity, field, message));
+            }
+            None if field.primary_key || (!field.nullable && field.default.is_none()) => {
+                let message = format!("{}.{} is new and has no value for the rows that exist: write a migration", entity.name, field.name);
+                return Err(mismatch(entity, field, message));
+            }
+            None => {
+                let definition = column(field, entity)?;
+                command(session, &format!("ALTER TABLE {} ADD COLUMN {definition}", quote(&entity.name)), vec![]).await?;
+                created.push(format!("column {}.{}", entity.name, field.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(entity: &Entity, field: &Field, message: String) -> Error {
+    Error::new(Kind::ContractMismatch, message).with("entity", entity.name.as_str()).with("field", field.name.as_str())
+}
+
+fn column_type(kind: &FieldType) -> &'static str {
+    match kind {
+        FieldType::Int | FieldType::Bool => "INTEGER",
+        FieldType::Float => "REAL",
+        FieldType::Bytes => "BLOB",
+        _ => "TEXT",
+    }
+}
+
+fn create_table(entity: &Entity) -> Result<String> {
+    let mut parts = entity.fields.iter().map(|field| column(field, entity)).collect::<Result<Vec<_>>>()?;
+    if entity.key.len() > 1 {
+        let key: Vec<_> = entity.key.iter().map(|position| key_part(&entity.fields[*position])).collect();
+        parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    }
+    Ok(format!("CREATE TABLE {} ({}) STRICT", quote(&entity.name), parts.join(", ")))
+}
+
+fn key_part(field: &Field) -> String {
+    let collation = if matches!(field.kind, FieldType::Decimal) { format!(" COLLATE {DECIMAL}") } else { String::new() };
+    format!("{}{collation}", quote(&field.name))
+}
+
+fn column(field: &Field, entity: &Entity) -> Result<String> {
+    let mut sql = format!("{} {}", quote(&field.name), column_type(&field.kind));
+    if field.primary_key && entity.key.len() == 1 {
+        sql += " PRIMARY KEY";
+        if field.generated == Some(Generated::AutoIncrement) {
+            // Without the word SQLite would give the number of a deleted row again.
+            sql += " AUTOINCREMENT";
+        }
+    }
+    if !field.nullable {
+        sql += " NOT NULL";
+    }
+    if matches!(field.kind, FieldType::Decimal) {
+        sql += &format!(" COLLATE {DECIMAL}");
+    }
+    if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
+        sql += &format!(" DEFAULT {}", literal(&for_column(&field.kind, default.clone()))?);
+    }
+    if is_json(&field.kind) {
+        let name = quote(&field.name);
+        sql += &format!(" CHECK ({name} IS NULL OR json_valid({name}))");
+    } else if matches!(field.kind, FieldType::Bool) {
+        sql += &format!(" CHECK ({} IN (0, 1))", quote(&field.name));
+    }
+    Ok(sql)
+}
+
+/// A constant inside DDL, where parameters are not allowed.
+fn literal(value: &Value) -> Result<String> {
+    Ok(match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Bool(truth) => i64::from(*truth).to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) if number.is_finite() => ryu::Buffer::new().format_finite(*number).to_owned(),
+        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Value::Bytes(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("x'{hex}'")
+        }
+        Value::Decimal(number) => format!("'{}'", format_decimal(number)),
+        Value::Uuid(uuid) => format!("'{uuid}'"),
+        Value::ObjectId(id) => format!("'{id}'"),
+        Value::DateTime(moment) => format!("'{moment}'"),
+        Value::Date(date) => format!("'{date}'"),
+        Value::Time(time) => format!("'{time}'"),
+        other => return Err(Error::invalid_schema(format!("{} cannot stand in an index or default", tagged::to_string(other)))),
+    })
+}
+
+fn create_index(entity: &Entity, index: &Index) -> Result<String> {
+    let parts = index.fields.iter().map(|part| index_part(entity, part)).collect::<Result<Vec<_>>>()?;
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    let mut conditions = Vec::new();
+    if let Some(condition) = &index.condition {
+        conditions.push(index_condition(entity, index, condition)?);
+    }
+    let living = entity.automatic.deleted.filter(|_| index.unique).map(|deleted| &entity.fields[deleted].name);
+    if let Some(deleted) = living
+        && !index.condition.as_ref().is_some_and(|condition| condition.contains_key(deleted))
+    {
+        conditions.push(format!("{} IS NULL", quote(deleted)));
+    }
+    let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    Ok(format!("CREATE {unique}INDEX {} ON {} ({}){filter}", quote(&index.name), quote(&entity.name), parts.join(", ")))
+}
+
+fn index_part(entity: &Entity, part: &IndexField) -> Result<String> {
+    let field = &entity.fields[part.path.column];
+    let sql = if part.path.is_column() {
+        key_part(field)
+    } else {
+        let plain = path_expression(entity, &part.path);
+        let any = || Some(format!("json_extract({}, {})", quote(&field.name), json_path(&part.path.legs)?));
+        plain.or_else(any).ok_or_else(|| {
+            Error::invalid_schema(format!("sqlite cannot index the path {:?}", part.path.text)).with("entity", entity.name.as_str())
+        })?
+    };
+    Ok(sql + if part.descending { " DESC" } else { "" })
+}
+
+/// The condition of a partial index, with constants in place of parameters.
+fn index_condition(entity: &Entity, index: &Index, condition: &Map) -> Result<String> {
+    let refuse = || {
+        Error::invalid_schema(format!("the condition of index {:?} is more than sqlite allows there", index.name))
+            .with("entity", entity.name.as_str())
+    };
+    let filter = Filter::parse(condition, entity).map_err(|error| Error::invalid_schema(error.to_string()))?;
+    let mut compiler = FilterCompiler { entity, parameters: Vec::new() };
+    let compiled = compiler.compile(&filter).filter(|condition| condition.exact).ok_or_else(refuse)?;
+    if compiled.sql.contains("SELECT") || compiled.sql.contains("rarray") {
+        return Err(refuse());
+    }
+    let mut parameters = compiler.parameters.iter();
+    let mut sql = String::new();
+    // Identifiers with a question mark would be mistaken for a parameter; the count tells.
+    for (position, part) in compiled.sql.split('?').enumerate() {
+        if position > 0 {
+            sql += &literal(parameters.next().ok_or_else(refuse)?)?;
+        }
+        sql += part;
+    }
+    if parameters.next().is_some() { Err(refuse()) } else { Ok(sql) }
+}

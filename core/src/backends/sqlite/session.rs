@@ -1,0 +1,338 @@
+//! Sessions on a pooled connection.
+
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::connection::{MAX_READ_AGE, Opener};
+use super::encode::{bind, bind_native, for_column};
+use super::error::translate;
+use super::rows::SqliteRows;
+use super::worker::Interrupt;
+use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::error::{Error, Kind, Result};
+use crate::pool::Pooled;
+use crate::runtime;
+use crate::schema::FieldType;
+use crate::value::{Map, Value};
+
+/// Batches that a stream prepares before they are asked for.
+const BATCHES_AHEAD: usize = 2;
+/// Isolation levels by their standard names; all of them are served by SQLite's serializable transactions.
+const ISOLATION_LEVELS: [&str; 5] = ["read_uncommitted", "read_committed", "repeatable_read", "snapshot", "serializable"];
+
+/// A connection held for one piece of work.
+pub(super) struct SqliteSession {
+    connection: Pooled<Opener>,
+    in_transaction: bool,
+    /// Whether statements may be interrupted when the caller goes away.
+    reading: bool,
+}
+
+impl SqliteSession {
+    pub(super) fn new(connection: Pooled<Opener>, reading: bool) -> Self {
+        Self { connection, in_transaction: false, reading }
+    }
+
+    /// Runs a job on the connection's thread.
+    async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        if self.reading { self.connection.read(work).await } else { self.connection.write(work).await }
+    }
+
+    async fn command(&self, text: String) -> Result<()> {
+        let interrupt = self.connection.interrupt();
+        self.connection.write(move |connection| batch(connection, &text, &interrupt)).await
+    }
+}
+
+impl Drop for SqliteSession {
+    fn drop(&mut self) {
+        if self.in_transaction {
+            // Queued behind whatever still runs, so the next user finds a clean connection.
+            self.connection.detach(|connection| {
+                if !connection.is_autocommit() {
+                    connection.execute_batch("ROLLBACK").map_err(|error| Error::backend(format!("sqlite: {error}")))?;
+                }
+                Ok(())
+            });
+        }
+    }
+}
+
+fn batch(connection: &Connection, text: &str, interrupt: &Interrupt) -> Result<()> {
+    connection.execute_batch(text).map_err(|error| translate(&error, interrupt))
+}
+
+/// Prepares from the cache, binds and hands the statement over.
+fn with_prepared<T>(
+    connection: &Connection,
+    statement: &Statement,
+    interrupt: &Interrupt,
+    work: impl FnOnce(&mut rusqlite::Statement<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut prepared = connection.prepare_cached(&statement.text).map_err(|error| translate(&error, interrupt))?;
+    for (index, value) in statement.parameters.iter().enumerate() {
+        bind(&mut prepared, index + 1, value).map_err(|error| translate(&error, interrupt))?;
+    }
+    work(&mut prepared)
+}
+
+fn fetch_all(connection: &Connection, statement: &Statement, interrupt: &Interrupt) -> Result<SqliteRows> {
+    with_prepared(connection, statement, interrupt, |prepared| {
+        let mut source = prepared.raw_query();
+        SqliteRows::fetch(&mut source, &statement.kinds, usize::MAX, interrupt).map(|(rows, _)| rows)
+    })
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
+        let interrupt = self.connection.interrupt();
+        let rows = self.run(move |connection| fetch_all(connection, &statement, &interrupt)).await?;
+        Ok(Box::new(rows))
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64> {
+        let interrupt = self.connection.interrupt();
+        self.run(move |connection| {
+            with_prepared(connection, &statement, &interrupt, |prepared| {
+                prepared.raw_execute().map(|count| count as u64).map_err(|error| translate(&error, &interrupt))
+            })
+        })
+        .await
+    }
+
+    async fn explain(&mut self, mut statement: Statement) -> Result<Value> {
+        let interrupt = self.connection.interrupt();
+        statement.text = format!("EXPLAIN QUERY PLAN {}", statement.text).into();
+        // id, parent, not used, detail
+        statement.kinds = [FieldType::Int, FieldType::Int, FieldType::Int, FieldType::Text].into();
+        self.run(move |connection| {
+            let rows = fetch_all(connection, &statement, &interrupt)?;
+            let details = (0..rows.len()).map(|row| rows.cell(row, 3)?.to_value());
+            details.collect::<Result<Vec<_>>>().map(Value::List)
+        })
+        .await
+    }
+
+    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+        let interrupt = self.connection.interrupt();
+        let nested = self.in_transaction;
+        self.run(move |connection| {
+            if rows.len() == 1 {
+                return insert_rows(connection, &statement, rows, &interrupt);
+            }
+            let (begin, end, undo) = if nested {
+                ("SAVEPOINT farm_rows", "RELEASE farm_rows", "ROLLBACK TO farm_rows; RELEASE farm_rows")
+            } else {
+                ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+            };
+            batch(connection, begin, &interrupt)?;
+            let outcome = insert_rows(connection, &statement, rows, &interrupt)
+                .and_then(|keys| batch(connection, end, &interrupt).map(|()| keys));
+            if outcome.is_err() && !connection.is_autocommit() {
+                batch(connection, undo, &interrupt)?;
+            }
+            outcome
+        })
+        .await
+    }
+
+    async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+        let (send, receive) = mpsc::channel(BATCHES_AHEAD);
+        let interrupt = self.connection.interrupt();
+        let runtime = runtime::handle();
+        let job = self.connection.start_long(move |connection| {
+            let deliver = |batch: Result<SqliteRows>| {
+                let sent = runtime.block_on(async { tokio::time::timeout(MAX_READ_AGE, send.send(batch)).await });
+                matches!(sent, Ok(Ok(())))
+            };
+            if let Err(error) = stream_rows(connection, &statement, size, &interrupt, &deliver) {
+                deliver(Err(error));
+            }
+            Ok(())
+        });
+        Ok(Box::new(SqliteStream { session: Some(self), receive, job, ended: false }))
+    }
+
+    async fn native(&mut self, statement: &Value, parameters: &Value) -> Result<Value> {
+        let Value::Text(text) = statement else {
+            return Err(Error::invalid_query("a native statement for sqlite is text"));
+        };
+        let (text, parameters) = (text.clone(), parameters.clone());
+        let interrupt = self.connection.interrupt();
+        self.run(move |connection| native(connection, &text, &parameters, &interrupt)).await
+    }
+
+    async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
+        if let Some(level) = &options.isolation {
+            let level = level.to_lowercase().replace([' ', '-'], "_");
+            if !ISOLATION_LEVELS.contains(&level.as_str()) {
+                let message = format!("unknown isolation level {level:?}, expected one of {}", ISOLATION_LEVELS.join(", "));
+                return Err(Error::invalid_query(message));
+            }
+        }
+        // Set before: if the caller goes away in between, the drop rolls back what may have begun.
+        self.in_transaction = true;
+        let text = if self.reading { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        let outcome = self.command(text.to_owned()).await;
+        self.in_transaction = outcome.is_ok();
+        outcome
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.command("COMMIT".to_owned()).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        let interrupt = self.connection.interrupt();
+        // An error such as a full disk has rolled back already.
+        self.connection
+            .write(move |connection| {
+                if connection.is_autocommit() { Ok(()) } else { batch(connection, "ROLLBACK", &interrupt) }
+            })
+            .await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn savepoint(&mut self, depth: usize) -> Result<()> {
+        self.command(format!("SAVEPOINT farm_{depth}")).await
+    }
+
+    async fn release(&mut self, depth: usize) -> Result<()> {
+        self.command(format!("RELEASE farm_{depth}")).await
+    }
+
+    async fn rollback_to(&mut self, depth: usize) -> Result<()> {
+        self.command(format!("ROLLBACK TO farm_{depth}; RELEASE farm_{depth}")).await
+    }
+}
+
+fn insert_rows(
+    connection: &Connection,
+    statement: &Statement,
+    rows: Vec<Vec<Value>>,
+    interrupt: &Interrupt,
+) -> Result<Vec<Option<i64>>> {
+    let failed = |error: rusqlite::Error| translate(&error, interrupt);
+    let mut prepared = connection.prepare_cached(&statement.text).map_err(failed)?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for (position, row) in rows.into_iter().enumerate() {
+        for (index, (kind, value)) in statement.kinds.iter().zip(row).enumerate() {
+            bind(&mut prepared, index + 1, &for_column(kind, value)).map_err(failed)?;
+        }
+        prepared.raw_execute().map_err(failed).map_err(|error| error.with("row", position))?;
+        keys.push(Some(connection.last_insert_rowid()));
+    }
+    Ok(keys)
+}
+
+fn stream_rows(
+    connection: &Connection,
+    statement: &Statement,
+    size: usize,
+    interrupt: &Interrupt,
+    deliver: &dyn Fn(Result<SqliteRows>) -> bool,
+) -> Result<()> {
+    with_prepared(connection, statement, interrupt, |prepared| {
+        let mut source = prepared.raw_query();
+        loop {
+            let (rows, ended) = SqliteRows::fetch(&mut source, &statement.kinds, size, interrupt)?;
+            let wanted = rows.len() == 0 || deliver(Ok(rows));
+            if ended || !wanted {
+                return Ok(());
+            }
+        }
+    })
+}
+
+fn native(connection: &Connection, text: &str, parameters: &Value, interrupt: &Interrupt) -> Result<Value> {
+    let failed = |error: rusqlite::Error| match translate(&error, interrupt) {
+        error if error.kind() == Kind::Backend => Error::invalid_query(error.message().to_owned()),
+        error => error,
+    };
+    let mut prepared = connection.prepare(text).map_err(failed)?;
+    bind_native(&mut prepared, parameters)?;
+    if prepared.column_count() == 0 {
+        let affected = prepared.raw_execute().map_err(failed)?;
+        return Ok(Value::Map(crate::document! { "affected" => affected }));
+    }
+    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let mut source = prepared.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = source.next().map_err(failed)? {
+        let cells = names.iter().enumerate();
+        let cells = cells.map(|(index, name)| Ok((name.clone(), free_cell(row.get_ref(index).map_err(failed)?)?)));
+        rows.push(Value::Map(cells.collect::<Result<Map>>()?));
+    }
+    Ok(Value::List(rows))
+}
+
+/// A cell of a statement that the contract knows nothing about: SQLite's own type.
+fn free_cell(cell: rusqlite::types::ValueRef<'_>) -> Result<Value> {
+    use rusqlite::types::ValueRef;
+    Ok(match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Int(number),
+        ValueRef::Real(number) => Value::Float(number),
+        ValueRef::Text(text) => Value::Text(
+            String::from_utf8(text.to_vec()).map_err(|_| Error::backend("sqlite: text that is not UTF-8"))?,
+        ),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    })
+}
+
+/// Rows that the thread prepares ahead.
+struct SqliteStream {
+    session: Option<Box<SqliteSession>>,
+    receive: mpsc::Receiver<Result<SqliteRows>>,
+    job: u64,
+    ended: bool,
+}
+
+impl Drop for SqliteStream {
+    fn drop(&mut self) {
+        self.receive.close();
+        if let Some(session) = &self.session
+            && !self.ended
+        {
+            session.connection.stop(self.job);
+        }
+    }
+}
+
+#[async_trait]
+impl RowBatches for SqliteStream {
+    async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
+        match self.receive.recv().await {
+            Some(Ok(rows)) => Ok(Some(Box::new(rows))),
+            Some(Err(error)) => {
+                self.ended = true;
+                Err(error)
+            }
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Option<Box<dyn Session>> {
+        self.receive.close();
+        if let Some(session) = &self.session
+            && !self.ended
+        {
+            session.connection.stop(self.job);
+            self.ended = true;
+        }
+        self.session.take().map(|session| session as Box<dyn Session>)
+    }
+}

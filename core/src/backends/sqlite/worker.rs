@@ -1,0 +1,199 @@
+//! A SQLite connection on a thread of its own.
+//!
+//! Invariant: only the thread touches the connection, one job at a time, in the order of submission. Whoever waits for a
+//! job may go away: a read is then interrupted, a write that has begun is finished.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, unbounded};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Kind, Result};
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Virtual-machine steps between two looks at [`Interrupt`]: some tens of microseconds.
+const STEPS_BETWEEN_CHECKS: i32 = 1000;
+
+/// Tells a running statement to stop.
+#[derive(Debug)]
+pub(super) struct Interrupt {
+    started: Instant,
+    current: AtomicU64,
+    requested: AtomicU64,
+    deadline: AtomicU64,
+}
+
+impl Interrupt {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            current: AtomicU64::new(0),
+            requested: AtomicU64::new(0),
+            deadline: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// Whether the deadline of the running job has passed.
+    pub(super) fn is_late(&self) -> bool {
+        self.now() >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    fn should_stop(&self) -> bool {
+        self.requested.load(Ordering::Relaxed) == self.current.load(Ordering::Relaxed) || self.is_late()
+    }
+}
+
+/// A handle on the thread. Dropping it ends the thread when its jobs are done.
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: Sender<Job>,
+    interrupt: Arc<Interrupt>,
+    next_job: AtomicU64,
+    statement_timeout: Option<Duration>,
+}
+
+/// Interrupts its job when dropped before [`Wait::done`].
+struct Wait<'a> {
+    worker: &'a Worker,
+    job: u64,
+    interruptible: bool,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.interruptible {
+            self.worker.interrupt.requested.store(self.job, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Worker {
+    /// Starts a thread and opens its connection there.
+    pub(super) async fn start<F>(name: &str, statement_timeout: Option<Duration>, open: F) -> Result<Self>
+    where
+        F: FnOnce() -> Result<Connection> + Send + 'static,
+    {
+        let (jobs, queue) = unbounded::<Job>();
+        let (opened, wait) = oneshot::channel();
+        let interrupt = Arc::new(Interrupt::new());
+        let shared = Arc::clone(&interrupt);
+        let run = move || {
+            let mut connection = match open() {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
+            let stop = move || shared.should_stop();
+            if let Err(error) = connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop)) {
+                let _ = opened.send(Err(Error::internal(format!("no progress handler: {error}"))));
+                return;
+            }
+            if opened.send(Ok(())).is_err() {
+                return;
+            }
+            while let Ok(job) = queue.recv() {
+                job(&mut connection);
+            }
+        };
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .map_err(|error| Error::connection_failed(format!("cannot start a thread: {error}")))?;
+        wait.await.map_err(|_| Error::internal("the database thread ended while opening"))??;
+        Ok(Self { jobs, interrupt, next_job: AtomicU64::new(1), statement_timeout })
+    }
+
+    /// Whether a running job is past its deadline; for telling a timeout from a cancellation.
+    pub(super) fn interrupt(&self) -> Arc<Interrupt> {
+        Arc::clone(&self.interrupt)
+    }
+
+    /// Puts a job into the queue; it runs after those before it. `skippable` jobs do not start when nobody waits.
+    fn submit<T, F>(&self, skippable: bool, work: F) -> (u64, oneshot::Receiver<Result<T>>)
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        let (reply, wait) = oneshot::channel();
+        let job = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let interrupt = Arc::clone(&self.interrupt);
+        let timeout = self.statement_timeout;
+        let run = move |connection: &mut Connection| {
+            if skippable && reply.is_closed() {
+                return;
+            }
+            let deadline = timeout.map_or(u64::MAX, |timeout| interrupt.now() + timeout.as_micros() as u64);
+            interrupt.deadline.store(deadline, Ordering::Relaxed);
+            interrupt.current.store(job, Ordering::Relaxed);
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)))
+                .unwrap_or_else(|_| Err(Error::internal("the database thread panicked")));
+            interrupt.current.store(0, Ordering::Relaxed);
+            let _ = reply.send(outcome);
+        };
+        // A send fails only when the thread has ended; the reply is then dropped and the waiter sees it.
+        let _ = self.jobs.send(Box::new(run));
+        (job, wait)
+    }
+
+    /// Runs a job that may be interrupted when the caller goes away.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        self.run(true, work).await
+    }
+
+    /// Runs a job that, once begun, is finished even when the caller goes away.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        self.run(false, work).await
+    }
+
+    async fn run<T, F>(&self, interruptible: bool, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        let (job, wait) = self.submit(true, work);
+        let mut guard = Wait { worker: self, job, interruptible };
+        let outcome = wait.await;
+        guard.interruptible = false;
+        outcome.map_err(|_| Error::new(Kind::ConnectionFailed, "the database thread has ended"))?
+    }
+
+    /// Runs a job for which nobody waits, such as a rollback.
+    pub(super) fn detach<F>(&self, work: F)
+    where
+        F: FnOnce(&mut Connection) -> Result<()> + Send + 'static,
+    {
+        let _ = self.submit(false, work);
+    }
+
+    /// Starts a long job; the caller learns its number, to interrupt it.
+    pub(super) fn start_long<F>(&self, work: F) -> u64
+    where
+        F: FnOnce(&mut Connection) -> Result<()> + Send + 'static,
+    {
+        self.submit(false, work).0
+    }
+
+    /// Interrupts the job of this number if it still runs.
+    pub(super) fn stop(&self, job: u64) {
+        self.interrupt.requested.store(job, Ordering::Relaxed);
+    }
+}

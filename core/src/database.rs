@@ -1,0 +1,356 @@
+//! [`Database`]: configuration, contract, backend and state under one cheap clone.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::backend::{Access, Backend, Session, TransactionOptions};
+use crate::backends;
+use crate::config::Config;
+use crate::document;
+use crate::error::{Error, Kind, Result};
+use crate::repository::Repository;
+use crate::runtime;
+use crate::schema::{Contract, Difference};
+use crate::transaction::Transaction;
+use crate::value::{Map, Value};
+
+/// What `connect` does about a database that was made for another contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContractMode {
+    /// Refuses to connect, with every difference.
+    #[default]
+    Check,
+    /// Connects and reports the differences.
+    Warn,
+    /// Does not look.
+    Off,
+}
+
+impl ContractMode {
+    /// `check`, `warn` or `off`.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "check" => Ok(Self::Check),
+            "warn" => Ok(Self::Warn),
+            "off" => Ok(Self::Off),
+            _ => Err(Error::invalid_configuration(format!("contract is \"check\", \"warn\" or \"off\", got {name:?}"))
+                .with("option", "contract")),
+        }
+    }
+}
+
+/// What `connect` did and found.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectReport {
+    /// Tables, columns and indexes that were created, a line each.
+    pub created: Vec<String>,
+    /// How the database's contract differs.
+    pub differences: Vec<Difference>,
+}
+
+/// The connection of one process; a fork makes a new one.
+struct Connected {
+    process: u32,
+    backend: Arc<dyn Backend>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    contract: Contract,
+    /// Compiles statements; holds no connection until `connect`.
+    backend: Mutex<Connected>,
+    connected: AtomicBool,
+    residual_queries: AtomicU64,
+    residual_rows: AtomicU64,
+    id: usize,
+}
+
+/// One database: where it is, what is in it, and the pool of connections to it.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+impl Database {
+    /// Reads the URL and options; opens nothing.
+    pub fn new(url: &str, options: &Map, contract: Contract) -> Result<Self> {
+        Self::with_config(Config::parse(url, options)?, contract)
+    }
+
+    /// A database of this configuration; opens nothing.
+    pub fn with_config(config: Config, contract: Contract) -> Result<Self> {
+        static IDS: AtomicUsize = AtomicUsize::new(1);
+        let config = Arc::new(config);
+        let backend = Connected { process: std::process::id(), backend: backends::open(&config)? };
+        Ok(Self(Arc::new(Inner {
+            config,
+            contract,
+            backend: Mutex::new(backend),
+            connected: AtomicBool::new(false),
+            residual_queries: AtomicU64::new(0),
+            residual_rows: AtomicU64::new(0),
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+        })))
+    }
+
+    /// The backend of this process. After a fork the parent's is left alone: its threads do not exist here, and closing
+    /// its handles would disturb the parent.
+    pub(crate) fn backend(&self) -> Arc<dyn Backend> {
+        let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if slot.process != process
+            && let Ok(backend) = backends::open(&self.0.config)
+        {
+            std::mem::forget(std::mem::replace(&mut *slot, Connected { process, backend }));
+        }
+        Arc::clone(&slot.backend)
+    }
+
+    /// The contract of the app.
+    pub fn contract(&self) -> &Contract {
+        &self.0.contract
+    }
+
+    /// The name of the backend.
+    pub fn backend_name(&self) -> &'static str {
+        self.backend().name()
+    }
+
+    /// The URL without its secrets.
+    pub fn redacted_url(&self) -> String {
+        self.0.config.url.redacted()
+    }
+
+    /// What the engine can do.
+    pub fn capabilities(&self) -> Map {
+        self.backend().capabilities().to_map()
+    }
+
+    /// Whether `connect` succeeded and `close` was not called.
+    pub fn is_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn residual_limit(&self) -> u64 {
+        self.0.config.residual_limit
+    }
+
+    pub(crate) fn count_residual(&self, rows: usize) {
+        self.0.residual_queries.fetch_add(1, Ordering::Relaxed);
+        self.0.residual_rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    fn check_connected(&self) -> Result<()> {
+        if self.is_connected() {
+            return Ok(());
+        }
+        Err(Error::closed("the database is not connected: connect it first, or it was closed").with("url", self.redacted_url()))
+    }
+
+    /// Opens the database, creates what is missing if asked to, and compares the contracts.
+    pub async fn connect(&self, mode: ContractMode, create_missing: bool) -> Result<ConnectReport> {
+        let backend = self.backend();
+        backend.connect().await?;
+        let mut report = ConnectReport::default();
+        if create_missing && !self.0.contract.entities().is_empty() {
+            match backend.ensure_schema(&self.0.contract).await {
+                Ok(created) => report.created = created,
+                Err(error) if error.kind() == Kind::ContractMismatch && mode != ContractMode::Check => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if mode != ContractMode::Off
+            && let Some(stored) = backend.stored_contract().await?
+        {
+            report.differences = self.0.contract.differences(&stored);
+        }
+        if mode == ContractMode::Check && !report.differences.is_empty() {
+            let shown: Vec<_> = report.differences.iter().map(ToString::to_string).collect();
+            let message = format!("the database was made for another contract: {}", shown.join("; "));
+            return Err(Error::new(Kind::ContractMismatch, message)
+                .with("differences", shown.into_iter().map(Value::Text).collect::<Vec<_>>()));
+        }
+        self.0.connected.store(true, Ordering::Release);
+        Ok(report)
+    }
+
+    /// Stops intake, waits for work under way, closes every connection. Closing twice is fine. A closed database can be
+    /// connected again.
+    pub async fn close(&self) -> Result<()> {
+        self.0.connected.store(false, Ordering::Release);
+        let fresh = Connected { process: std::process::id(), backend: backends::open(&self.0.config)? };
+        let old = {
+            let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, fresh)
+        };
+        if old.process == std::process::id() {
+            return old.backend.close().await;
+        }
+        std::mem::forget(old);
+        Ok(())
+    }
+
+    /// Creates tables and indexes that are missing; never drops. Returns what was created.
+    pub async fn ensure_schema(&self) -> Result<Vec<String>> {
+        self.check_connected()?;
+        self.backend().ensure_schema(&self.0.contract).await
+    }
+
+    /// The contract that the database was made for, if it has one.
+    pub async fn stored_contract(&self) -> Result<Option<Contract>> {
+        self.check_connected()?;
+        self.backend().stored_contract().await
+    }
+
+    /// Whether the process can answer at all; no I/O.
+    pub fn liveness(&self) -> Map {
+        document! { "status" => "healthy", "connected" => self.is_connected(), "backend" => self.backend_name() }
+    }
+
+    /// Whether the database answers, with version, uptime, connections and the latency of each check. Never an error: a
+    /// database that does not answer is `unhealthy` with the reason.
+    pub async fn health(&self) -> Map {
+        let mut health = document! {
+            "status" => "healthy", "connected" => self.is_connected(), "backend" => self.backend_name(), "url" => self.redacted_url(),
+        };
+        let started = Instant::now();
+        let outcome = match self.check_connected() {
+            Ok(()) => self.backend().server_info().await,
+            Err(error) => Err(error),
+        };
+        let latency = started.elapsed().as_secs_f64() * 1000.0;
+        let mut check = document! { "name" => "query", "status" => "healthy", "latency_ms" => latency };
+        match outcome {
+            Ok(server) => health.extend(server),
+            Err(error) => {
+                let reason = document! { "code" => error.code(), "message" => error.to_string() };
+                health.insert("status".to_owned(), "unhealthy".into());
+                health.insert("connected".to_owned(), false.into());
+                health.insert("error".to_owned(), reason.into());
+                check.insert("status".to_owned(), "unhealthy".into());
+            }
+        }
+        health.insert("latency_ms".to_owned(), latency.into());
+        health.insert("checks".to_owned(), Value::List(vec![check.into()]));
+        health.insert("connections".to_owned(), connections(&self.pool_stats()).into());
+        health
+    }
+
+    /// Sizes, row counts, caches, and the work that the core did beside the database.
+    pub async fn stats(&self) -> Result<Map> {
+        self.check_connected()?;
+        let mut stats = self.backend().stats(&self.0.contract).await?;
+        let load = |counter: &AtomicU64| Value::Int(counter.load(Ordering::Relaxed) as i64);
+        let residual = document! { "queries" => load(&self.0.residual_queries), "rows" => load(&self.0.residual_rows) };
+        stats.insert("residual".to_owned(), residual.into());
+        stats.insert("pool".to_owned(), self.pool_stats().into());
+        Ok(stats)
+    }
+
+    /// Figures of the pool; no I/O.
+    pub fn pool_stats(&self) -> Map {
+        self.backend().pool_stats()
+    }
+
+    /// Executes a native statement: rows come as a list of maps, others as `{"affected": n}`.
+    pub async fn execute(&self, statement: &Value, parameters: &Value, tx: Option<&Transaction>) -> Result<Value> {
+        let mut lease = self.lease(Access::Write, tx).await?;
+        lease.session()?.native(statement, parameters).await
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self, options: TransactionOptions) -> Result<Transaction> {
+        self.check_connected()?;
+        let access = if options.read_only { Access::Read } else { Access::Write };
+        let session = self.backend().session(access).await?;
+        Transaction::start(session, &options, self.0.id).await
+    }
+
+    /// The verbs of an entity of the contract.
+    pub fn repository(&self, entity: &str) -> Result<Repository> {
+        Repository::new(self.clone(), Arc::clone(self.0.contract.entity(entity)?))
+    }
+
+    /// Starts work on the core's executor; dropping the handle cancels it.
+    pub fn spawn<F>(&self, future: F) -> runtime::Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        runtime::spawn(future)
+    }
+
+    pub(crate) async fn lease(&self, access: Access, tx: Option<&Transaction>) -> Result<Lease> {
+        self.check_connected()?;
+        match tx {
+            Some(tx) => tx.lease(access, self.0.id).await,
+            None => Ok(Lease::own(self.backend().session(access).await?)),
+        }
+    }
+}
+
+/// The figures that health checks show.
+fn connections(pool: &Map) -> Map {
+    let figure = |name: &str| pool.get(name).cloned().unwrap_or_default();
+    let available = match (figure("max_size"), figure("in_use")) {
+        (Value::Int(most), Value::Int(used)) => Value::Int(most - used),
+        _ => Value::Null,
+    };
+    document! { "current" => figure("size"), "active" => figure("in_use"), "available" => available }
+}
+
+/// A session for one verb: one of the pool's, or the transaction's.
+pub(crate) struct Lease {
+    own: Option<Box<dyn Session>>,
+    shared: Option<(OwnedMutexGuard<Option<Box<dyn Session>>>, Arc<AtomicBool>)>,
+}
+
+impl Lease {
+    fn own(session: Box<dyn Session>) -> Self {
+        Self { own: Some(session), shared: None }
+    }
+
+    pub(crate) fn of_transaction(guard: OwnedMutexGuard<Option<Box<dyn Session>>>, broken: Arc<AtomicBool>) -> Self {
+        Self { own: None, shared: Some((guard, broken)) }
+    }
+
+    /// Whether it belongs to a transaction of the caller.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// The session.
+    pub(crate) fn session(&mut self) -> Result<&mut Box<dyn Session>> {
+        let slot = match &mut self.shared {
+            Some((guard, _)) => &mut **guard,
+            None => &mut self.own,
+        };
+        slot.as_mut().ok_or_else(|| Error::transaction_state("a stream of the transaction is still open"))
+    }
+
+    /// Takes the session out, for a stream.
+    pub(crate) fn take(&mut self) -> Result<Box<dyn Session>> {
+        let slot = match &mut self.shared {
+            Some((guard, _)) => &mut **guard,
+            None => &mut self.own,
+        };
+        slot.take().ok_or_else(|| Error::transaction_state("a stream of the transaction is still open"))
+    }
+
+    /// Puts a session back that was taken.
+    pub(crate) fn put_back(&mut self, session: Box<dyn Session>) {
+        if let Some((guard, _)) = &mut self.shared {
+            **guard = Some(session);
+        }
+        // One of the pool goes back by being dropped.
+    }
+
+    /// Marks the transaction as not to be committed.
+    pub(crate) fn break_transaction(&self) {
+        if let Some((_, broken)) = &self.shared {
+            broken.store(true, Ordering::Release);
+        }
+    }
+}

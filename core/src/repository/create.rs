@@ -1,0 +1,127 @@
+//! New rows: `create`, `create_many`, `upsert`.
+
+use super::arguments::Arguments;
+use super::modify::touch;
+use super::{Reply, Repository, RowSet, Verb};
+use crate::backend::{Changes, Conflict, Insert, Operation, SetTo};
+use crate::error::{Error, Result};
+use crate::schema::{Generated, Record};
+use crate::transaction::Transaction;
+use crate::value::{DateTime, Map, Value};
+
+impl Repository {
+    /// Inserts records, all or none; returns the rows as they are stored.
+    pub async fn create_many(&self, records: Vec<Record>, tx: Option<&Transaction>) -> Result<RowSet> {
+        let now = DateTime::now();
+        let many = records.len() > 1;
+        let check = |(index, record)| {
+            let checked = self.entity.check_insert(record, now);
+            checked.map_err(|error: Error| if many { error.with("row", index) } else { error })
+        };
+        let mut rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Ok(self.row_set(rows));
+        }
+        let insert = Insert { entity: &self.entity, conflict: None };
+        let statement = self.database.backend().compile(&Operation::Insert(insert))?;
+        let mut lease = self.lease(Verb::CreateMany, tx).await?;
+        let keys = lease.session()?.insert(statement, rows.clone()).await?;
+        if let Some(position) = self.counted_key() {
+            for (row, key) in rows.iter_mut().zip(keys) {
+                row[position] = row[position].as_int().or(key).into();
+            }
+        }
+        Ok(self.row_set(rows))
+    }
+
+    /// The position of the key that the database counts.
+    fn counted_key(&self) -> Option<usize> {
+        let is_counted = |position: &usize| self.entity.fields[*position].generated == Some(Generated::AutoIncrement);
+        self.entity.key.iter().copied().find(is_counted)
+    }
+
+    pub(super) async fn create(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let record = self.entity.record(arguments.map("record")?)?;
+        arguments.finish()?;
+        Ok(Reply::Row(Some(self.create_many(vec![record], tx).await?)))
+    }
+
+    pub(super) async fn create_from_maps(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let maps = arguments.maps("records")?;
+        arguments.finish()?;
+        let read = |(index, map): (usize, Map)| self.entity.record(map).map_err(|error| error.with("row", index));
+        let records = maps.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Reply::Rows(self.create_many(records, tx).await?))
+    }
+
+    pub(super) async fn upsert(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let record = self.entity.record(arguments.map("record")?)?;
+        let on = arguments.list("on")?;
+        arguments.finish()?;
+        let on = self.unique_fields(&on)?;
+        let now = DateTime::now();
+        let given: Vec<bool> = record.iter().map(Option::is_some).collect();
+        let row = self.entity.check_insert(record, now)?;
+        if let Some(missing) = on.iter().find(|position| row[**position].is_null()) {
+            let name = &self.entity.fields[*missing].name;
+            return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found")).with("field", name.as_str()));
+        }
+        let changes = self.changes_on_conflict(&row, &given, &on, now);
+        let conflict = Conflict { on, row, changes };
+        let insert = Insert { entity: &self.entity, conflict: Some(conflict) };
+        let statement = self.database.backend().compile(&Operation::Insert(insert))?;
+        let mut lease = self.lease(Verb::Upsert, tx).await?;
+        let columns = statement.columns.clone();
+        let rows = lease.session()?.query(statement).await?;
+        Ok(Reply::Row(Some(RowSet::new(&self.entity, columns, rows))))
+    }
+
+    /// The positions of the fields of `on`, which must be the key or a unique index.
+    fn unique_fields(&self, on: &[Value]) -> Result<Vec<usize>> {
+        let entity = &self.entity;
+        if on.is_empty() {
+            return Ok(entity.key.clone());
+        }
+        let names = on.iter().map(|name| name.as_text().ok_or_else(|| Error::invalid_query("upsert: \"on\" must be a list of fields")));
+        let positions = names.map(|name| entity.position(name?)).collect::<Result<Vec<_>>>()?;
+        let same = |other: &[usize]| other.len() == positions.len() && positions.iter().all(|position| other.contains(position));
+        let is_unique = same(&entity.key)
+            || entity.indexes.iter().any(|index| {
+                let plain = index.unique && index.condition.is_none() && index.fields.iter().all(|field| field.path.is_column());
+                plain && same(&index.fields.iter().map(|field| field.path.column).collect::<Vec<_>>())
+            });
+        if is_unique {
+            return Ok(positions);
+        }
+        let names: Vec<_> = positions.iter().map(|position| entity.fields[*position].name.as_str()).collect();
+        Err(Error::invalid_query(format!("{} has no unique index on {}, so a row cannot be found by it", entity.name, names.join(", ")))
+            .with("entity", entity.name.as_str()))
+    }
+
+    /// What an existing row gets: the fields that the caller gave, beside its key and its creation.
+    fn changes_on_conflict(&self, row: &[Value], given: &[bool], on: &[usize], now: DateTime) -> Changes {
+        let entity = &self.entity;
+        let automatic = &entity.automatic;
+        let kept = |position: usize| {
+            entity.key.contains(&position)
+                || on.contains(&position)
+                || [automatic.created, automatic.updated, automatic.version].contains(&Some(position))
+        };
+        let positions = (0..row.len()).filter(|position| given[*position] && !kept(*position));
+        let mut changes = Changes(positions.map(|position| (position, SetTo::Value(row[position].clone()))).collect());
+        // A row that is found by its key may be a deleted one: it lives again.
+        if on == entity.key {
+            for position in [automatic.deleted, automatic.deleted_flag].into_iter().flatten() {
+                if !changes.0.iter().any(|(known, _)| *known == position) {
+                    changes.0.push((position, SetTo::Value(row[position].clone())));
+                }
+            }
+        }
+        touch(entity, &mut changes, now);
+        if changes.0.is_empty() {
+            // There must be something to set for the row to be returned.
+            changes.0.push((on[0], SetTo::Value(row[on[0]].clone())));
+        }
+        changes
+    }
+}

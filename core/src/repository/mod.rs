@@ -1,0 +1,205 @@
+//! What applications call: one verb a function, grouped by file. A host names the verb and passes one map of arguments;
+//! the table of both is in ARCHITECTURE.md, "Verbs".
+
+mod arguments;
+mod create;
+mod modify;
+mod page;
+mod read;
+mod remove;
+mod rowset;
+mod stream;
+
+use std::sync::Arc;
+
+use self::arguments::Arguments;
+pub use self::rowset::RowSet;
+pub use self::stream::RowStream;
+use crate::backend::{Access, Statement};
+use crate::database::{Database, Lease};
+use crate::error::{Error, Result};
+use crate::schema::Entity;
+use crate::transaction::Transaction;
+use crate::value::{Map, Value};
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// Everything that a repository does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Verb { $($(#[$doc])* $name,)* }
+
+        impl Verb {
+            /// The name that hosts use.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The verb of this name.
+            pub fn parse(name: &str) -> Result<Self> {
+                match name {
+                    $($text => Ok(Self::$name),)*
+                    _ => Err(Error::invalid_query(format!("there is no verb {name:?}"))),
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Inserts one row.
+    Create => "create",
+    /// Inserts rows, all or none.
+    CreateMany => "create_many",
+    /// The row of a key.
+    Get => "get",
+    /// The row of a key, if there is one.
+    GetOrNone => "get_or_none",
+    /// The rows of several keys.
+    GetMany => "get_many",
+    /// The rows that match.
+    Find => "find",
+    /// The first row that matches.
+    FindOne => "find_one",
+    /// How many rows match.
+    Count => "count",
+    /// Whether a row matches.
+    Exists => "exists",
+    /// The different values of a field.
+    Distinct => "distinct",
+    /// Rows behind a cursor.
+    Page => "page",
+    /// Changes the row of a key.
+    Update => "update",
+    /// Changes the first row that matches.
+    UpdateOne => "update_one",
+    /// Changes every row that matches.
+    UpdateMany => "update_many",
+    /// Puts another row in the place of the row of a key.
+    Replace => "replace",
+    /// Inserts a row or changes the one with the same unique values.
+    Upsert => "upsert",
+    /// Deletes the row of a key.
+    Delete => "delete",
+    /// Deletes every row that matches.
+    DeleteMany => "delete_many",
+    /// Brings a soft-deleted row back.
+    Restore => "restore",
+    /// Changes the first row that matches and returns it.
+    FindOneAndUpdate => "find_one_and_update",
+    /// How a query would be answered.
+    Explain => "explain",
+}
+
+impl Verb {
+    fn access(self) -> Access {
+        match self {
+            Self::Get
+            | Self::GetOrNone
+            | Self::GetMany
+            | Self::Find
+            | Self::FindOne
+            | Self::Count
+            | Self::Exists
+            | Self::Distinct
+            | Self::Page
+            | Self::Explain => Access::Read,
+            _ => Access::Write,
+        }
+    }
+}
+
+/// What a verb answers.
+pub enum Reply {
+    /// Nothing to say.
+    Nothing,
+    /// One row, or none.
+    Row(Option<RowSet>),
+    /// Rows.
+    Rows(RowSet),
+    /// A page of rows and the cursor of the next.
+    Page {
+        /// The rows.
+        rows: RowSet,
+        /// The next page's cursor; `None` on the last page.
+        next: Option<String>,
+    },
+    /// A number of rows.
+    Count(u64),
+    /// Yes or no.
+    Bool(bool),
+    /// Values.
+    Values(Vec<Value>),
+    /// Facts.
+    Map(Map),
+}
+
+/// The verbs of one entity in one database. A cheap clone.
+#[derive(Clone)]
+pub struct Repository {
+    database: Database,
+    entity: Arc<Entity>,
+    /// The compiled `get`, whose parameters are the key's values.
+    by_key: Arc<Statement>,
+}
+
+impl Repository {
+    pub(crate) fn new(database: Database, entity: Arc<Entity>) -> Result<Self> {
+        let by_key = Arc::new(read::statement_by_key(&database, &entity)?);
+        Ok(Self { database, entity, by_key })
+    }
+
+    /// The entity.
+    pub fn entity(&self) -> &Arc<Entity> {
+        &self.entity
+    }
+
+    /// Calls a verb.
+    pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
+        let arguments = Arguments::new(arguments, verb.name());
+        match verb {
+            Verb::Create => self.create(arguments, tx).await,
+            Verb::CreateMany => self.create_from_maps(arguments, tx).await,
+            Verb::Get => self.get_by_arguments(arguments, tx).await,
+            Verb::GetOrNone => self.get_or_none(arguments, tx).await,
+            Verb::GetMany => self.get_many(arguments, tx).await,
+            Verb::Find => self.find(arguments, tx).await,
+            Verb::FindOne => self.find_one(arguments, tx).await,
+            Verb::Count => self.count(arguments, tx).await,
+            Verb::Exists => self.exists(arguments, tx).await,
+            Verb::Distinct => self.distinct(arguments, tx).await,
+            Verb::Page => self.page(arguments, tx).await,
+            Verb::Update => self.update(arguments, tx).await,
+            Verb::UpdateOne => self.update_one(arguments, tx).await,
+            Verb::UpdateMany => self.update_many(arguments, tx).await,
+            Verb::Replace => self.replace(arguments, tx).await,
+            Verb::Upsert => self.upsert(arguments, tx).await,
+            Verb::Delete => self.delete(arguments, tx).await,
+            Verb::DeleteMany => self.delete_many(arguments, tx).await,
+            Verb::Restore => self.restore(arguments, tx).await,
+            Verb::FindOneAndUpdate => self.find_one_and_update(arguments, tx).await,
+            Verb::Explain => self.explain(arguments, tx).await,
+        }
+    }
+
+    /// A session: the transaction's, or one of the pool.
+    async fn lease(&self, verb: Verb, tx: Option<&Transaction>) -> Result<Lease> {
+        self.database.lease(verb.access(), tx).await
+    }
+
+    fn all_columns(&self) -> Arc<[usize]> {
+        Arc::clone(&self.by_key.columns)
+    }
+
+    /// Rows that the core has as values.
+    fn row_set(&self, rows: Vec<Vec<Value>>) -> RowSet {
+        RowSet::of_values(&self.entity, self.all_columns(), rows)
+    }
+
+    fn not_found(&self, id: &[Value]) -> Error {
+        let shown: Vec<_> = id.iter().map(crate::value::tagged::to_string).collect();
+        let entity = self.entity.name.as_str();
+        Error::new(crate::error::Kind::NotFound, format!("there is no row of {entity} with key {}", shown.join(", ")))
+            .with("entity", entity)
+            .with("key", if id.len() == 1 { id[0].clone() } else { Value::List(id.to_vec()) })
+    }
+}

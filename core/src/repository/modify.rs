@@ -1,0 +1,310 @@
+//! Changing rows: `update`, `update_one`, `update_many`, `replace`, `find_one_and_update`.
+//!
+//! Changes that the engine can do exactly are one statement. All others are read, changed by the reference engine and
+//! written back inside one transaction that holds the write lock, so that they are as atomic as a statement.
+
+use super::arguments::{Arguments, Query, key_equals, living};
+use super::{Reply, Repository, RowSet, Verb};
+use crate::backend::{Changes, Operation, SetTo, Write};
+use crate::database::Lease;
+use crate::error::{Error, Kind, Result};
+use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
+use crate::schema::{Auto, Entity, FieldType, Path};
+use crate::transaction::{Transaction, Unit};
+use crate::value::{DateTime, Map, Value};
+
+/// Adds what every write does by itself: the moment and the version.
+pub(super) fn touch(entity: &Entity, changes: &mut Changes, now: DateTime) {
+    if let Some(position) = entity.automatic.updated
+        && !changes.0.iter().any(|(known, _)| *known == position)
+    {
+        changes.0.push((position, SetTo::Value(now.into())));
+    }
+    if let Some(position) = entity.automatic.version {
+        changes.0.retain(|(known, _)| *known != position);
+        changes.0.push((position, SetTo::Plus(Value::Int(1))));
+    }
+}
+
+/// The update as column changes, where every assignment is one that engines do exactly.
+fn as_changes(entity: &Entity, update: &Update, now: DateTime) -> Option<Changes> {
+    let mut changes = Changes::default();
+    for (path, assignment) in &update.assignments {
+        let field = &entity.fields[path.column];
+        if !path.is_column() {
+            return None;
+        }
+        let set = match assignment {
+            Assignment::Set(value) => SetTo::Value(value.clone()),
+            Assignment::CurrentDate if matches!(field.kind, FieldType::DateTime) => SetTo::Value(now.into()),
+            Assignment::Increment(number)
+                if !field.nullable
+                    && field.constraints.is_empty()
+                    && matches!(
+                        (&field.kind, number),
+                        (FieldType::Int, Value::Int(_)) | (FieldType::Float, Value::Float(_)) | (FieldType::Decimal, Value::Decimal(_))
+                    ) =>
+            {
+                SetTo::Plus(number.clone())
+            }
+            _ => return None,
+        };
+        changes.0.push((path.column, set));
+    }
+    touch(entity, &mut changes, now);
+    Some(changes)
+}
+
+/// Rows before and after a change.
+struct Changed {
+    before: Vec<Vec<Value>>,
+    after: Vec<Vec<Value>>,
+}
+
+/// Which rows a write is about.
+pub(super) struct Which {
+    pub(super) filter: Filter,
+    pub(super) sort: Sort,
+    pub(super) one: bool,
+}
+
+impl Repository {
+    /// Refuses a filter that the caller left empty, unless all rows are meant.
+    pub(super) fn which_many(&self, arguments: &mut Arguments, verb: Verb) -> Result<Which> {
+        let all = arguments.flag("all", false)?;
+        let query = arguments.query(&self.entity)?;
+        if query.is_empty && !all {
+            let message = format!("{} with an empty filter would touch every row of {}", verb.name(), self.entity.name);
+            return Err(Error::new(Kind::EmptyFilter, message).with("entity", self.entity.name.as_str()));
+        }
+        self.refuse_paging(&query, verb)?;
+        Ok(Which { filter: query.filter, sort: Sort::default(), one: false })
+    }
+
+    fn refuse_paging(&self, query: &Query, verb: Verb) -> Result<()> {
+        if query.limit.is_some() || query.skip > 0 {
+            return Err(Error::invalid_query(format!("{} takes no limit and no skip", verb.name())));
+        }
+        Ok(())
+    }
+
+    fn which_one(&self, arguments: &mut Arguments, verb: Verb) -> Result<Which> {
+        let query = arguments.query(&self.entity)?;
+        self.refuse_paging(&query, verb)?;
+        Ok(Which { filter: query.filter, sort: query.sort, one: true })
+    }
+
+    fn write<'a>(&'a self, which: &'a Which, returning: bool) -> Write<'a> {
+        Write { entity: &self.entity, filter: &which.filter, sort: &which.sort, one: which.one, returning }
+    }
+
+    /// Executes an update whose rows do not matter; `None` where the engine cannot do it alone.
+    pub(super) async fn write_count(&self, which: &Which, changes: Changes, tx: Option<&Transaction>, verb: Verb) -> Result<Option<u64>> {
+        let operation = Operation::Update(self.write(which, false), changes);
+        let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
+        let mut lease = self.lease(verb, tx).await?;
+        lease.session()?.execute(statement).await.map(Some)
+    }
+
+    /// Executes an update and returns the rows after it; `None` where the engine cannot do it alone.
+    pub(super) async fn write_rows(&self, which: &Which, changes: Changes, tx: Option<&Transaction>, verb: Verb) -> Result<Option<RowSet>> {
+        let operation = Operation::Update(self.write(which, true), changes);
+        let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
+        let mut lease = self.lease(verb, tx).await?;
+        let columns = statement.columns.clone();
+        let rows = lease.session()?.query(statement).await?;
+        Ok(Some(RowSet::new(&self.entity, columns, rows)))
+    }
+
+    /// Reads, changes by the reference engine, writes back.
+    async fn modify(&self, which: &Which, update: &Update, now: DateTime, tx: Option<&Transaction>, verb: Verb) -> Result<Changed> {
+        let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
+        let outcome = self.modify_inside(unit.lease(), which, update, now).await;
+        unit.end(outcome).await
+    }
+
+    async fn modify_inside(&self, lease: &mut Lease, which: &Which, update: &Update, now: DateTime) -> Result<Changed> {
+        let mut query = self.query_of(which.filter.clone());
+        query.sort.clone_from(&which.sort);
+        query.limit = which.one.then_some(1);
+        let found = self.select(lease, &query).await?;
+        let mut changed = Changed { before: Vec::new(), after: Vec::new() };
+        for row in 0..found.len() {
+            let before = found.values(row)?;
+            let mut document = found.document(row)?;
+            update.apply(&mut document, &self.entity, now)?;
+            let after = self.write_back(lease, &before, document, now).await?;
+            changed.before.push(before);
+            changed.after.push(after);
+        }
+        Ok(changed)
+    }
+
+    /// Writes the columns that differ; returns the whole row as it is then.
+    async fn write_back(&self, lease: &mut Lease, before: &[Value], mut document: Map, now: DateTime) -> Result<Vec<Value>> {
+        let entity = &self.entity;
+        let mut changes = Changes::default();
+        let mut after = before.to_vec();
+        for (position, field) in entity.fields.iter().enumerate() {
+            let value = document.shift_remove(&field.name).unwrap_or_default();
+            if value != before[position] {
+                after[position] = value.clone();
+                changes.0.push((position, SetTo::Value(value)));
+            }
+        }
+        touch(entity, &mut changes, now);
+        for (position, set) in &changes.0 {
+            match set {
+                SetTo::Value(value) => after[*position] = value.clone(),
+                SetTo::Plus(number) => after[*position] = Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0)),
+            }
+        }
+        if changes.0.is_empty() {
+            return Ok(after);
+        }
+        let which = Which { filter: key_equals(entity, &entity.key_of(before))?, sort: Sort::default(), one: false };
+        let statement = self.database.backend().compile(&Operation::Update(self.write(&which, false), changes))?;
+        lease.session()?.execute(statement).await?;
+        Ok(after)
+    }
+
+    /// The row of a key, perhaps of a certain version.
+    fn which_key(&self, key: &[Value], expected: Option<i64>) -> Result<Which> {
+        let entity = &self.entity;
+        let mut filter = living(key_equals(entity, key)?, entity, false)?;
+        if let Some(expected) = expected {
+            let position = entity.automatic.version.ok_or_else(|| {
+                Error::invalid_query(format!("{} has no version field to expect a version of", entity.name))
+            })?;
+            let path = Path::resolve(entity, &entity.fields[position].name)?;
+            filter = filter.and(Filter::At(path, Test::Compare(Comparison::Eq, Value::Int(expected))));
+        }
+        Ok(Which { filter, sort: Sort::default(), one: false })
+    }
+
+    /// Why a write by key touched nothing.
+    async fn missed(&self, key: &[Value], expected: Option<i64>, tx: Option<&Transaction>) -> Error {
+        let Some(expected) = expected else { return self.not_found(key) };
+        let id = if key.len() == 1 { key[0].clone() } else { Value::List(key.to_vec()) };
+        match self.get(id, tx).await {
+            Ok(_) => {
+                let message = format!("the row of {} has another version than {expected}", self.entity.name);
+                Error::new(Kind::VersionConflict, message)
+                    .with("entity", self.entity.name.as_str())
+                    .with("expected_version", expected)
+            }
+            Err(error) => error,
+        }
+    }
+
+    pub(super) async fn update(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let key = self.checked_key(arguments.needed("id")?)?;
+        let changes = arguments.map("changes")?;
+        let expected = arguments.int("expected_version")?;
+        arguments.finish()?;
+        let update = Update::parse(&changes, &self.entity)?;
+        let which = self.which_key(&key, expected)?;
+        let now = DateTime::now();
+        let rows = if update.is_empty() {
+            self.select(&mut self.lease(Verb::Get, tx).await?, &self.query_of(which.filter)).await?
+        } else {
+            self.update_rows(&which, &update, now, tx, Verb::Update).await?
+        };
+        if rows.is_empty() { Err(self.missed(&key, expected, tx).await) } else { Ok(Reply::Row(Some(rows))) }
+    }
+
+    /// The rows after an update, by the engine where it can.
+    async fn update_rows(&self, which: &Which, update: &Update, now: DateTime, tx: Option<&Transaction>, verb: Verb) -> Result<RowSet> {
+        if let Some(changes) = as_changes(&self.entity, update, now)
+            && let Some(rows) = self.write_rows(which, changes, tx, verb).await?
+        {
+            return Ok(rows);
+        }
+        let changed = self.modify(which, update, now, tx, verb).await?;
+        Ok(self.row_set(changed.after))
+    }
+
+    pub(super) async fn update_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let which = self.which_one(&mut arguments, Verb::UpdateOne)?;
+        arguments.finish()?;
+        self.update_count(&which, &update, tx, Verb::UpdateOne).await
+    }
+
+    pub(super) async fn update_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let which = self.which_many(&mut arguments, Verb::UpdateMany)?;
+        arguments.finish()?;
+        self.update_count(&which, &update, tx, Verb::UpdateMany).await
+    }
+
+    async fn update_count(&self, which: &Which, update: &Update, tx: Option<&Transaction>, verb: Verb) -> Result<Reply> {
+        if update.is_empty() {
+            return Err(Error::invalid_query(format!("{} needs something to change", verb.name())));
+        }
+        let now = DateTime::now();
+        if let Some(changes) = as_changes(&self.entity, update, now)
+            && let Some(count) = self.write_count(which, changes, tx, verb).await?
+        {
+            return Ok(Reply::Count(count));
+        }
+        let changed = self.modify(which, update, now, tx, verb).await?;
+        Ok(Reply::Count(changed.after.len() as u64))
+    }
+
+    pub(super) async fn find_one_and_update(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let return_new = arguments.flag("return_new", true)?;
+        let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
+        arguments.finish()?;
+        if update.is_empty() {
+            return Err(Error::invalid_query("find_one_and_update needs something to change"));
+        }
+        let now = DateTime::now();
+        let rows = if return_new {
+            self.update_rows(&which, &update, now, tx, Verb::FindOneAndUpdate).await?
+        } else {
+            let changed = self.modify(&which, &update, now, tx, Verb::FindOneAndUpdate).await?;
+            self.row_set(changed.before)
+        };
+        Ok(Reply::Row((!rows.is_empty()).then_some(rows)))
+    }
+
+    pub(super) async fn replace(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let entity = &self.entity;
+        let key = self.checked_key(arguments.needed("id")?)?;
+        let mut record = entity.record(arguments.map("record")?)?;
+        let expected = arguments.int("expected_version")?;
+        arguments.finish()?;
+        for (position, value) in entity.key.iter().zip(&key) {
+            let given = record[*position].replace(value.clone());
+            if given.is_some_and(|given| !given.is_null() && given != *value) {
+                return Err(Error::invalid_query("replace cannot change the key of a row").with("entity", entity.name.as_str()));
+            }
+        }
+        let now = DateTime::now();
+        let given: Vec<bool> = record.iter().map(Option::is_some).collect();
+        let row = entity.check_insert(record, now)?;
+        let kept = |position: usize| match entity.fields[position].auto {
+            Some(Auto::Created) => !given[position],
+            Some(Auto::Updated | Auto::Version) => true,
+            _ => entity.key.contains(&position),
+        };
+        let columns = row.into_iter().enumerate().filter(|(position, _)| !kept(*position));
+        let mut changes = Changes(columns.map(|(position, value)| (position, SetTo::Value(value))).collect());
+        touch(entity, &mut changes, now);
+        let which = self.which_key(&key, expected)?;
+        let rows = self.write_rows(&which, changes, tx, Verb::Replace).await?;
+        let rows = rows.ok_or_else(|| Error::internal("a write by key was not exact"))?;
+        if rows.is_empty() { Err(self.missed(&key, expected, tx).await) } else { Ok(Reply::Row(Some(rows))) }
+    }
+}
+
+/// `None` where the backend refused to do it in one statement.
+pub(super) fn supported<T>(compiled: Result<T>) -> Result<Option<T>> {
+    match compiled {
+        Ok(statement) => Ok(Some(statement)),
+        Err(error) if error.kind() == Kind::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
+}

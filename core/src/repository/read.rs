@@ -1,0 +1,296 @@
+//! Reading: `get`, `get_many`, `find`, `find_one`, `count`, `exists`, `distinct`, `explain`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::arguments::{Arguments, Query, key_equals, key_values, living};
+use super::{Reply, Repository, RowSet, Verb};
+use crate::backend::{Operation, Select, Statement};
+use crate::database::{Database, Lease};
+use crate::error::{Error, Kind, Result};
+use crate::query::{Filter, Sort, matches, values_at};
+use crate::schema::{Entity, Field, FieldType, Path, coerce_operand};
+use crate::transaction::Transaction;
+use crate::value::{BigDecimal, DateTime, ObjectId, Uuid, Value, canonical_equal, canonical_order, tagged};
+
+/// Keys of one `get_many` at most; more would be many statements, which the caller should see.
+const MAX_KEYS: usize = 10_000;
+
+/// `get`, compiled once: its parameters are the key's values in order.
+pub(super) fn statement_by_key(database: &Database, entity: &Arc<Entity>) -> Result<Statement> {
+    let samples: Vec<Value> = entity.key.iter().map(|position| sample(&entity.fields[*position].kind)).collect();
+    let filter = living(key_equals(entity, &samples)?, entity, false)?;
+    let select = Select {
+        entity,
+        filter: &filter,
+        sort: &Sort::default(),
+        after: None,
+        limit: None,
+        skip: 0,
+        scan: 0,
+        columns: (0..entity.fields.len()).collect(),
+    };
+    database.backend().compile(&Operation::Select(select))
+}
+
+/// A value of a key's type, for compiling only.
+fn sample(kind: &FieldType) -> Value {
+    match kind {
+        FieldType::Int => Value::Int(0),
+        FieldType::Uuid => Uuid::nil().into(),
+        FieldType::ObjectId => ObjectId([0; 12]).into(),
+        FieldType::DateTime => DateTime::now().into(),
+        FieldType::Date => DateTime::now().date().into(),
+        FieldType::Decimal => BigDecimal::from(0).into(),
+        _ => "x".into(),
+    }
+}
+
+impl Repository {
+    /// The row of a key, or `not_found`.
+    pub async fn get(&self, id: Value, tx: Option<&Transaction>) -> Result<RowSet> {
+        let key = self.checked_key(id)?;
+        let rows = self.fetch_by_key(key.clone(), tx).await?;
+        if rows.is_empty() { Err(self.not_found(&key)) } else { Ok(rows) }
+    }
+
+    pub(super) fn checked_key(&self, id: Value) -> Result<Vec<Value>> {
+        let entity = &self.entity;
+        let values = entity.key.iter().zip(key_values(entity, id)?);
+        values.map(|(position, value)| self.checked_key_part(&entity.fields[*position], value)).collect()
+    }
+
+    /// Only the type counts: a key that breaks a constraint is simply not there.
+    fn checked_key_part(&self, field: &Field, value: Value) -> Result<Value> {
+        let checked = if value.is_null() {
+            Err(Error::invalid_value(format!("expected {}, got null", field.kind.name())))
+        } else {
+            coerce_operand(&field.kind, value)
+        };
+        checked.map_err(|error| error.under(&field.name).with("entity", self.entity.name.as_str()))
+    }
+
+    async fn fetch_by_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
+        let statement = Statement { parameters: key, ..Statement::clone(&self.by_key) };
+        let mut lease = self.lease(Verb::Get, tx).await?;
+        let rows = lease.session()?.query(statement).await?;
+        Ok(RowSet::new(&self.entity, self.all_columns(), rows))
+    }
+
+    pub(super) async fn get_by_arguments(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let id = arguments.needed("id")?;
+        arguments.finish()?;
+        Ok(Reply::Row(Some(self.get(id, tx).await?)))
+    }
+
+    pub(super) async fn get_or_none(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let key = self.checked_key(arguments.needed("id")?)?;
+        arguments.finish()?;
+        let rows = self.fetch_by_key(key, tx).await?;
+        Ok(Reply::Row((!rows.is_empty()).then_some(rows)))
+    }
+
+    pub(super) async fn get_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let ids = arguments.list("ids")?;
+        arguments.finish()?;
+        if ids.len() > MAX_KEYS {
+            return Err(Error::invalid_query(format!("get_many takes up to {MAX_KEYS} keys, got {}", ids.len())));
+        }
+        let keys = ids.into_iter().map(|id| self.checked_key(id)).collect::<Result<Vec<_>>>()?;
+        let filter = living(self.filter_by_keys(&keys)?, &self.entity, false)?;
+        let found = self.select(&mut self.lease(Verb::GetMany, tx).await?, &self.query_of(filter)).await?;
+        let found_keys = (0..found.len()).map(|row| Ok(self.entity.key_of(&found.values(row)?))).collect::<Result<Vec<_>>>()?;
+        let equal = |a: &[Value], b: &[Value]| a.iter().zip(b).all(|(a, b)| canonical_equal(a, b));
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        let compare = |a: &[Value], b: &[Value]| {
+            a.iter().zip(b).map(|(a, b)| canonical_order(a, b)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+        };
+        order.sort_by(|a, b| compare(&found_keys[*a], &found_keys[*b]));
+        let place = |key: &Vec<Value>| {
+            let at = order.binary_search_by(|row| compare(&found_keys[*row], key)).ok()?;
+            Some(order[at]).filter(|row| equal(&found_keys[*row], key))
+        };
+        let rows = keys.iter().filter_map(place).collect();
+        Ok(Reply::Rows(found.pick(rows, &self.all_columns())))
+    }
+
+    fn filter_by_keys(&self, keys: &[Vec<Value>]) -> Result<Filter> {
+        if let [position] = self.entity.key[..] {
+            let path = Path::resolve(&self.entity, &self.entity.fields[position].name)?;
+            let values = keys.iter().map(|key| key[0].clone()).collect();
+            return Ok(Filter::At(path, crate::query::Test::In(values)));
+        }
+        let each = keys.iter().map(|key| key_equals(&self.entity, key));
+        Ok(Filter::Or(each.collect::<Result<_>>()?))
+    }
+
+    /// A query for all columns without order.
+    pub(super) fn query_of(&self, filter: Filter) -> Query {
+        Query {
+            document: crate::value::Map::new(),
+            is_empty: false,
+            filter,
+            sort: Sort::default(),
+            limit: None,
+            skip: 0,
+            columns: self.all_columns(),
+        }
+    }
+
+    pub(super) fn operation<'a>(&'a self, query: &'a Query) -> Select<'a> {
+        Select {
+            entity: &self.entity,
+            filter: &query.filter,
+            sort: &query.sort,
+            after: None,
+            limit: query.limit,
+            skip: query.skip,
+            scan: self.database.residual_limit().saturating_add(1),
+            columns: Arc::clone(&query.columns),
+        }
+    }
+
+    /// The rows of a query, whatever the engine leaves to the core.
+    pub(super) async fn select(&self, lease: &mut Lease, query: &Query) -> Result<RowSet> {
+        let statement = self.database.backend().compile(&Operation::Select(self.operation(query)))?;
+        self.run(lease, statement, query).await
+    }
+
+    /// Executes a compiled select and does the rest of it.
+    pub(super) async fn run(&self, lease: &mut Lease, statement: Statement, query: &Query) -> Result<RowSet> {
+        let columns = Arc::clone(&statement.columns);
+        if statement.is_exact() {
+            let rows = lease.session()?.query(statement).await?;
+            return Ok(RowSet::new(&self.entity, columns, rows));
+        }
+        let unsorted = statement.unsorted;
+        let limit = self.database.residual_limit();
+        let rows = RowSet::new(&self.entity, columns, lease.session()?.query(statement).await?);
+        self.database.count_residual(rows.len());
+        let kept = self.finish(&rows, query, unsorted)?;
+        let wanted = query.limit.map(|limit| limit.saturating_add(query.skip));
+        let complete = rows.len() as u64 <= limit || (!unsorted && wanted.is_some_and(|wanted| kept.len() as u64 >= wanted));
+        if !complete {
+            return Err(self.residual_limit(limit, query));
+        }
+        let skip = usize::try_from(query.skip).unwrap_or(usize::MAX);
+        let take = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let picked = kept.into_iter().skip(skip).take(take).collect();
+        Ok(rows.pick(picked, &query.columns))
+    }
+
+    /// The rows that match, sorted where the engine could not.
+    fn finish(&self, rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
+        let mut kept = Vec::new();
+        for row in 0..rows.len() {
+            let document = rows.document(row)?;
+            if matches(&query.filter, &document) {
+                kept.push((row, document));
+            }
+        }
+        if unsorted {
+            kept.sort_by(|(_, a), (_, b)| query.sort.compare(a, b));
+        }
+        Ok(kept.into_iter().map(|(row, _)| row).collect())
+    }
+
+    fn residual_limit(&self, limit: u64, query: &Query) -> Error {
+        let message = format!(
+            "{} cannot answer this query by itself, and more than {limit} rows would have to be filtered outside it; \
+             add a condition or an index field, or raise residual_limit",
+            self.database.backend().name()
+        );
+        Error::new(Kind::ResidualLimit, message)
+            .with("entity", self.entity.name.as_str())
+            .with("filter", tagged::map_to_string(&query.document))
+            .with("limit", limit as usize)
+    }
+
+    pub(super) async fn find(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        Ok(Reply::Rows(self.select(&mut self.lease(Verb::Find, tx).await?, &query).await?))
+    }
+
+    pub(super) async fn find_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let mut query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        query.limit = Some(query.limit.unwrap_or(1).min(1));
+        let rows = self.select(&mut self.lease(Verb::FindOne, tx).await?, &query).await?;
+        Ok(Reply::Row((!rows.is_empty()).then_some(rows)))
+    }
+
+    pub(super) async fn count(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let mut query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        query.sort = Sort::default();
+        Ok(Reply::Count(self.count_rows(&query, tx).await?))
+    }
+
+    async fn count_rows(&self, query: &Query, tx: Option<&Transaction>) -> Result<u64> {
+        let statement = self.database.backend().compile(&Operation::Count(self.operation(query)))?;
+        let mut lease = self.lease(Verb::Count, tx).await?;
+        if !statement.is_exact() {
+            return Ok(self.run(&mut lease, statement, query).await?.len() as u64);
+        }
+        let rows = lease.session()?.query(statement).await?;
+        match rows.cell(0, 0)?.to_value()? {
+            Value::Int(count) => Ok(count as u64),
+            other => Err(Error::internal(format!("a count came back as {}", other.type_name()))),
+        }
+    }
+
+    pub(super) async fn exists(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let mut query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        query.sort = Sort::default();
+        query.limit = Some(1);
+        Ok(Reply::Bool(self.count_rows(&query, tx).await? > 0))
+    }
+
+    pub(super) async fn distinct(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let name = arguments.text("field")?.ok_or_else(|| Error::invalid_query("distinct: \"field\" must be given"))?;
+        let mut query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        query.sort = Sort::default();
+        let path = Path::resolve(&self.entity, &name)?;
+        query.columns = Arc::new([path.column]);
+        let statement = if path.is_column() {
+            self.database.backend().compile(&Operation::Distinct(self.operation(&query)))?
+        } else {
+            let compiled = self.database.backend().compile(&Operation::Select(self.operation(&query)))?;
+            Statement { residual: compiled.residual.clone().or(Some(Filter::All)), ..compiled }
+        };
+        let mut lease = self.lease(Verb::Distinct, tx).await?;
+        let rows = self.run(&mut lease, statement, &query).await?;
+        let mut values = Vec::new();
+        for row in 0..rows.len() {
+            let document = rows.document(row)?;
+            values.extend(values_at(&document, &path).into_iter().cloned());
+        }
+        values.sort_by(canonical_order);
+        values.dedup_by(|a, b| canonical_equal(a, b));
+        Ok(Reply::Values(values))
+    }
+
+    pub(super) async fn explain(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        let statement = self.database.backend().compile(&Operation::Select(self.operation(&query)))?;
+        let residual = statement.residual.as_ref().map(|_| Value::Map(query.document.clone()));
+        let mut facts = crate::document! {
+            "backend" => self.database.backend().name(),
+            "statement" => &*statement.text,
+            "parameters" => statement.parameters.clone(),
+            "exact" => statement.is_exact(),
+            "residual" => residual,
+            "sorted_by" => if statement.unsorted { "core" } else { "database" },
+        };
+        let columns: BTreeSet<_> = statement.columns.iter().map(|column| self.entity.fields[*column].name.clone()).collect();
+        facts.insert("columns".to_owned(), columns.into_iter().map(Value::from).collect::<Vec<_>>().into());
+        let mut lease = self.lease(Verb::Explain, tx).await?;
+        let plan = lease.session()?.explain(statement).await?;
+        facts.insert("plan".to_owned(), plan);
+        Ok(Reply::Map(facts))
+    }
+}

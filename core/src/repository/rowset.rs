@@ -1,0 +1,119 @@
+//! Rows with the names of their columns.
+
+use std::sync::Arc;
+
+use crate::backend::{Cell, Rows, ValueRows};
+use crate::error::Result;
+use crate::schema::Entity;
+use crate::value::{Map, Value, tagged};
+
+/// The rows of an answer: which entity, which of its fields, and the cells.
+pub struct RowSet {
+    entity: Arc<Entity>,
+    columns: Arc<[usize]>,
+    rows: Box<dyn Rows>,
+}
+
+/// Some rows and columns of others.
+struct Picked {
+    inner: Box<dyn Rows>,
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+}
+
+impl Rows for Picked {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
+        self.inner.cell(self.rows[row], self.columns[column])
+    }
+}
+
+impl RowSet {
+    pub(crate) fn new(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Box<dyn Rows>) -> Self {
+        Self { entity: Arc::clone(entity), columns, rows }
+    }
+
+    pub(crate) fn of_values(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Vec<Vec<Value>>) -> Self {
+        Self::new(entity, columns, Box::new(ValueRows::new(rows)))
+    }
+
+    /// These rows of this set (in this order), with these fields of the entity.
+    pub(crate) fn pick(self, rows: Vec<usize>, columns: &Arc<[usize]>) -> Self {
+        let place = |wanted: &usize| self.columns.iter().position(|column| column == wanted).unwrap_or_default();
+        let picked = Picked { columns: columns.iter().map(place).collect(), rows, inner: self.rows };
+        Self { entity: self.entity, columns: Arc::clone(columns), rows: Box::new(picked) }
+    }
+
+    /// The entity.
+    pub fn entity(&self) -> &Arc<Entity> {
+        &self.entity
+    }
+
+    /// The positions of the fields that stand in the columns.
+    pub fn columns(&self) -> &Arc<[usize]> {
+        &self.columns
+    }
+
+    /// The cells.
+    pub fn rows(&self) -> &dyn Rows {
+        &*self.rows
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| self.entity.fields[*column].name.as_str()).collect()
+    }
+
+    /// One row as values, in the order of the columns.
+    pub fn values(&self, row: usize) -> Result<Vec<Value>> {
+        (0..self.columns.len()).map(|column| self.rows.cell(row, column)?.to_value()).collect()
+    }
+
+    /// One row as a document.
+    pub fn document(&self, row: usize) -> Result<Map> {
+        let names = self.names().into_iter().map(str::to_owned);
+        Ok(names.zip(self.values(row)?).collect())
+    }
+
+    /// Appends all rows as an array of tagged-JSON objects by stored names.
+    pub fn write_tagged(&self, out: &mut Vec<u8>) -> Result<()> {
+        let prefixes = self.prefixes();
+        out.push(b'[');
+        for row in 0..self.len() {
+            if row > 0 {
+                out.push(b',');
+            }
+            for (column, prefix) in prefixes.iter().enumerate() {
+                out.extend_from_slice(prefix);
+                self.rows.cell(row, column)?.write_tagged(out);
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    /// `{"first":` and `,"second":`, made once for all rows.
+    fn prefixes(&self) -> Vec<Vec<u8>> {
+        let prefix = |(index, name): (usize, &str)| {
+            let mut text = vec![if index == 0 { b'{' } else { b',' }];
+            tagged::write_text(name, &mut text);
+            text.push(b':');
+            text
+        };
+        self.names().into_iter().enumerate().map(prefix).collect()
+    }
+}

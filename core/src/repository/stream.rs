@@ -1,0 +1,98 @@
+//! Rows in batches, with memory for a few batches only.
+
+use std::sync::Arc;
+
+use super::arguments::{Arguments, Query};
+use super::{Repository, RowSet, Verb};
+use crate::backend::{Operation, RowBatches};
+use crate::database::Lease;
+use crate::error::{Error, Result};
+use crate::query::matches;
+use crate::schema::Entity;
+use crate::transaction::Transaction;
+use crate::value::Map;
+
+/// Rows of one batch at most.
+const MAX_BATCH: usize = 100_000;
+
+/// Rows that come in batches. Holds one connection until the end, or until it is dropped.
+pub struct RowStream {
+    batches: Option<Box<dyn RowBatches>>,
+    lease: Lease,
+    entity: Arc<Entity>,
+    query: Query,
+    columns: Arc<[usize]>,
+    residual: bool,
+    skip: u64,
+    left: u64,
+}
+
+impl Repository {
+    /// The rows of a query, `batch` at a time.
+    pub async fn stream(&self, query: Map, batch: usize, tx: Option<&Transaction>) -> Result<RowStream> {
+        if batch == 0 || batch > MAX_BATCH {
+            return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}")).with("argument", "batch"));
+        }
+        let mut arguments = Arguments::new(query, "stream");
+        let query = arguments.query(&self.entity)?;
+        arguments.finish()?;
+        let mut select = self.operation(&query);
+        // A stream filters as it goes, so nothing bounds how far it looks.
+        select.scan = u64::MAX;
+        let statement = self.database.backend().compile(&Operation::Select(select))?;
+        if statement.unsorted {
+            return Err(Error::unsupported(format!("{} cannot stream in the order {}", self.database.backend().name(), query.sort.to_text()))
+                .with("operator", "sort"));
+        }
+        let mut lease = self.lease(Verb::Find, tx).await?;
+        let columns = Arc::clone(&statement.columns);
+        let residual = !statement.is_exact();
+        let (skip, left) = if residual { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
+        let batches = lease.take()?.stream(statement, batch).await?;
+        Ok(RowStream { batches: Some(batches), lease, entity: Arc::clone(&self.entity), query, columns, residual, skip, left })
+    }
+}
+
+impl RowStream {
+    /// The next batch, never empty; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<RowSet>> {
+        while self.left > 0 {
+            let Some(batches) = &mut self.batches else { return Ok(None) };
+            let Some(rows) = batches.next().await? else { break };
+            let rows = RowSet::new(&self.entity, Arc::clone(&self.columns), rows);
+            let rows = if self.residual { self.filtered(rows)? } else { rows };
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        self.close().await;
+        Ok(None)
+    }
+
+    fn filtered(&mut self, rows: RowSet) -> Result<RowSet> {
+        let mut kept = Vec::new();
+        for row in 0..rows.len() {
+            if self.left == 0 {
+                break;
+            }
+            if matches(&self.query.filter, &rows.document(row)?) {
+                if self.skip > 0 {
+                    self.skip -= 1;
+                } else {
+                    self.left -= 1;
+                    kept.push(row);
+                }
+            }
+        }
+        Ok(rows.pick(kept, &self.query.columns))
+    }
+
+    /// Ends early and gives the connection back.
+    pub async fn close(&mut self) {
+        if let Some(batches) = self.batches.take()
+            && let Some(session) = batches.finish().await
+        {
+            self.lease.put_back(session);
+        }
+    }
+}

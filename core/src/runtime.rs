@@ -1,0 +1,104 @@
+//! Where futures of the core run.
+//!
+//! One tokio runtime a process, started when first asked for, for timers and for drivers that need it. Operations
+//! themselves are polled inline: first on the caller's thread, then on whichever thread wakes them, which for SQLite is
+//! the thread that has the answer. That saves a switch of threads an operation. After a fork the child makes a runtime of
+//! its own; the parent's is left alone, because its threads do not exist in the child.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Mutex;
+
+use async_task::Runnable;
+pub use async_task::Task;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Threads that drive timers and sockets.
+const WORKER_THREADS: usize = 2;
+
+static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+
+/// The runtime of this process.
+pub fn handle() -> Handle {
+    let pid = std::process::id();
+    let mut slot = RUNTIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match *slot {
+        Some((owner, runtime)) if owner == pid => runtime.handle().clone(),
+        _ => {
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(WORKER_THREADS)
+                .thread_name("farm-db")
+                .enable_all()
+                .build()
+                .expect("the operating system gives two threads and an event queue");
+            // Never dropped: dropping would join threads, which must not happen while a host shuts down.
+            let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+            *slot = Some((pid, runtime));
+            runtime.handle().clone()
+        }
+    }
+}
+
+thread_local! {
+    /// Tasks woken while this thread polls another one; polling them at once would nest without bound.
+    static WOKEN: RefCell<Option<VecDeque<Runnable>>> = const { RefCell::new(None) };
+}
+
+/// Polls a woken task on this thread, after the one that this thread polls now.
+fn run_here(runnable: Runnable) {
+    let mut next = WOKEN.with_borrow_mut(|woken| match woken {
+        Some(queue) => {
+            queue.push_back(runnable);
+            None
+        }
+        None => {
+            *woken = Some(VecDeque::new());
+            Some(runnable)
+        }
+    });
+    while let Some(runnable) = next {
+        runnable.run();
+        next = WOKEN.with_borrow_mut(|woken| {
+            let next = woken.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *woken = None;
+            }
+            next
+        });
+    }
+}
+
+/// Starts a task on this thread and goes on with it wherever it is woken. Dropping the handle cancels it, which is safe at
+/// every point; [`Task::detach`] lets it end by itself.
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (runnable, task) = async_task::spawn(future, run_here);
+    run_here(runnable);
+    task
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_wakes_does_not_nest() {
+        let (mut send, mut tasks) = (Vec::new(), Vec::new());
+        let (first, mut receive) = tokio::sync::oneshot::channel::<()>();
+        for _ in 0..100_000 {
+            let (next, wait) = tokio::sync::oneshot::channel();
+            let previous = std::mem::replace(&mut receive, wait);
+            tasks.push(spawn(async move {
+                let _ = previous.await;
+                let _ = next.send(());
+            }));
+        }
+        send.push(first);
+        send.pop().unwrap().send(()).unwrap();
+        receive.try_recv().unwrap();
+    }
+}

@@ -1,0 +1,212 @@
+//! Transactions, savepoints inside them, and the small units that make a verb of several statements atomic.
+//!
+//! Invariant: whatever happens to a [`Transaction`] or [`Unit`], the effect is all or nothing. Dropping an unfinished
+//! transaction rolls it back; dropping an unfinished unit inside a transaction breaks that transaction, which can then
+//! only be rolled back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, oneshot};
+
+use crate::backend::{Access, Session, TransactionOptions};
+use crate::database::Lease;
+use crate::error::{Error, Result};
+use crate::runtime;
+
+const ACTIVE: u8 = 0;
+const COMMITTED: u8 = 1;
+const ROLLED_BACK: u8 = 2;
+
+/// What a transaction and the savepoints inside it share.
+pub(crate) struct Shared {
+    session: Arc<Mutex<Option<Box<dyn Session>>>>,
+    /// How many savepoints were set; each has a number of its own.
+    savepoints: AtomicUsize,
+    broken: Arc<AtomicBool>,
+    read_only: bool,
+    /// Which database this belongs to.
+    database: usize,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    parent: Option<Transaction>,
+    /// 0 for the transaction itself, else the number of the savepoint.
+    savepoint: usize,
+    state: AtomicU8,
+}
+
+/// A transaction, or a savepoint inside one. A cheap clone; ends once.
+#[derive(Clone)]
+pub struct Transaction(Arc<Inner>);
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody can undo a lost savepoint's part any more, so the whole must not be committed.
+        if self.savepoint > 0 && self.state.load(Ordering::Acquire) == ACTIVE {
+            self.shared.broken.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Transaction {
+    pub(crate) async fn start(mut session: Box<dyn Session>, options: &TransactionOptions, database: usize) -> Result<Self> {
+        session.begin(options).await?;
+        let shared = Shared {
+            session: Arc::new(Mutex::new(Some(session))),
+            savepoints: AtomicUsize::new(0),
+            broken: Arc::new(AtomicBool::new(false)),
+            read_only: options.read_only,
+            database,
+        };
+        Ok(Self(Arc::new(Inner { shared: Arc::new(shared), parent: None, savepoint: 0, state: AtomicU8::new(ACTIVE) })))
+    }
+
+    /// Whether it is neither committed nor rolled back.
+    pub fn is_active(&self) -> bool {
+        let active = self.0.state.load(Ordering::Acquire) == ACTIVE;
+        active && self.0.parent.as_ref().is_none_or(Self::is_active)
+    }
+
+    fn check_active(&self) -> Result<()> {
+        if self.is_active() {
+            return Ok(());
+        }
+        let how = match self.0.state.load(Ordering::Acquire) {
+            COMMITTED => "committed",
+            ROLLED_BACK => "rolled back",
+            _ => "over, because the one around it is",
+        };
+        Err(Error::transaction_state(format!("the transaction is {how}")))
+    }
+
+    /// The session for one verb; waits until the verb before it is done.
+    pub(crate) async fn lease(&self, access: Access, database: usize) -> Result<Lease> {
+        self.check_active()?;
+        let shared = &self.0.shared;
+        if shared.database != database {
+            return Err(Error::transaction_state("the transaction belongs to another database"));
+        }
+        if shared.read_only && access == Access::Write {
+            return Err(Error::transaction_state("the transaction is read-only"));
+        }
+        if shared.broken.load(Ordering::Acquire) {
+            return Err(Error::transaction_state("a cancelled operation left the transaction unfinished: roll it back"));
+        }
+        let guard = Arc::clone(&shared.session).lock_owned().await;
+        // It may have ended while we waited.
+        self.check_active()?;
+        Ok(Lease::of_transaction(guard, Arc::clone(&shared.broken)))
+    }
+
+    /// Sets a savepoint, which commits and rolls back by itself.
+    pub async fn begin(&self) -> Result<Self> {
+        let mut lease = self.lease(Access::Read, self.0.shared.database).await?;
+        let savepoint = self.0.shared.savepoints.fetch_add(1, Ordering::Relaxed) + 1;
+        lease.session()?.savepoint(savepoint).await?;
+        let inner = Inner {
+            shared: Arc::clone(&self.0.shared),
+            parent: Some(self.clone()),
+            savepoint,
+            state: AtomicU8::new(ACTIVE),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Commits. Goes on when the caller goes away; a savepoint's changes become part of the transaction around it.
+    pub async fn commit(&self) -> Result<()> {
+        self.check_active()?;
+        if self.0.shared.broken.load(Ordering::Acquire) {
+            self.rollback().await?;
+            return Err(Error::transaction_state("a cancelled operation left the transaction unfinished: it was rolled back"));
+        }
+        self.finish(true).await
+    }
+
+    /// Rolls back. Goes on when the caller goes away.
+    pub async fn rollback(&self) -> Result<()> {
+        self.check_active()?;
+        self.finish(false).await
+    }
+
+    async fn finish(&self, commit: bool) -> Result<()> {
+        let (send, wait) = oneshot::channel();
+        let this = self.clone();
+        runtime::spawn(async move {
+            let _ = send.send(this.finish_here(commit).await);
+        })
+        .detach();
+        wait.await.map_err(|_| Error::internal("the end of a transaction was lost"))?
+    }
+
+    async fn finish_here(&self, commit: bool) -> Result<()> {
+        let mut guard = self.0.shared.session.lock().await;
+        self.check_active()?;
+        let state = if commit { COMMITTED } else { ROLLED_BACK };
+        let Some(session) = guard.as_mut() else {
+            self.0.state.store(ROLLED_BACK, Ordering::Release);
+            return Err(Error::transaction_state("the connection of the transaction is gone"));
+        };
+        let outcome = match (self.0.savepoint, commit) {
+            (0, true) => session.commit().await,
+            (0, false) => session.rollback().await,
+            (savepoint, true) => session.release(savepoint).await,
+            (savepoint, false) => session.rollback_to(savepoint).await,
+        };
+        // After a failed commit nothing more can be done with the transaction: the session's drop rolls it back.
+        self.0.state.store(if outcome.is_ok() { state } else { ROLLED_BACK }, Ordering::Release);
+        if self.0.savepoint == 0 {
+            *guard = None;
+        }
+        outcome
+    }
+}
+
+/// Several statements that take effect together.
+pub(crate) struct Unit {
+    lease: Lease,
+    open: bool,
+}
+
+/// The number of the savepoint of a unit: units do not nest.
+const UNIT: usize = 0;
+
+impl Unit {
+    /// Begins a transaction, or a savepoint inside the caller's.
+    pub(crate) async fn begin(mut lease: Lease) -> Result<Self> {
+        if lease.is_shared() {
+            lease.session()?.savepoint(UNIT).await?;
+        } else {
+            lease.session()?.begin(&TransactionOptions::default()).await?;
+        }
+        Ok(Self { lease, open: true })
+    }
+
+    pub(crate) fn lease(&mut self) -> &mut Lease {
+        &mut self.lease
+    }
+
+    /// Keeps the effect if `outcome` is a success, undoes it otherwise.
+    pub(crate) async fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        let shared = self.lease.is_shared();
+        let session = self.lease.session()?;
+        match (&outcome, shared) {
+            (Ok(_), true) => session.release(UNIT).await?,
+            (Ok(_), false) => session.commit().await?,
+            (Err(_), true) => session.rollback_to(UNIT).await?,
+            (Err(_), false) => session.rollback().await?,
+        }
+        self.open = false;
+        outcome
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        // Outside a transaction the session's drop rolls back.
+        if self.open {
+            self.lease.break_transaction();
+        }
+    }
+}
