@@ -57,6 +57,12 @@ pub(super) fn element_matches(filter: &Filter, element: &Value) -> bool {
     }
 }
 
+/// A test of an element as if it stood in a document by itself (`$pull`): a list stands for its elements and itself.
+pub(super) fn wrapped_holds(test: &Test, element: &Value) -> bool {
+    let document = Map::from_iter([(String::new(), element.clone())]);
+    holds_at(test, &document, "", &[])
+}
+
 /// A test of the values at a path; every part of a conjunction may be satisfied by another one of them.
 fn holds_at(test: &Test, document: &Map, first: &str, rest: &[String]) -> bool {
     let lists = match test {
@@ -138,7 +144,7 @@ pub(super) fn holds_for(test: &Test, value: Option<&Value>) -> bool {
         Test::Exists(wanted) => value.is_some() == *wanted,
         Test::Type(names) => value.is_some_and(|value| names.iter().any(|name| is_of_type(value, *name))),
         Test::Regex(regex, _) => match value {
-            Some(Value::Text(text)) => regex.is_match(text),
+            Some(Value::Text(found)) => regex.is_match(found),
             Some(Value::Date(date)) => regex.is_match(&date.to_string()),
             Some(Value::Time(time)) => regex.is_match(&time.to_string()),
             _ => false,

@@ -4,13 +4,22 @@
 //! [`Update::apply`] are their reference meaning, that of mongod; a backend compiles what its engine does exactly and
 //! leaves the rest to the matcher. Invariant: what was parsed fits the contract of its entity. No I/O.
 
+mod apply;
+mod apply_list;
+mod arithmetic;
+mod edit;
 mod filter;
 mod matcher;
 mod operand;
 mod operators;
 mod parse_filter;
+mod parse_list_update;
 mod parse_test;
+mod parse_update;
 mod pattern;
+mod pattern_class;
+mod pattern_parse;
+mod pattern_tree;
 mod sort;
 mod sort_key;
 mod update;

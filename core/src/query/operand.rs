@@ -37,9 +37,10 @@ pub(super) fn whole(field: &Field, value: &Value) -> Result<Value> {
     match (&field.kind, value) {
         (_, Value::Null) => Ok(Value::Null),
         (FieldType::List(items), Value::List(list)) => {
-            let checked = list.iter().enumerate().map(|(index, item)| {
-                whole(items, item).map_err(|error| error.under(&index.to_string()))
-            });
+            let checked = list
+                .iter()
+                .enumerate()
+                .map(|(index, item)| whole(items, item).map_err(|error| error.under(&index.to_string())));
             checked.collect::<Result<Vec<_>>>().map(Value::List)
         }
         (FieldType::Map(values), Value::Map(map)) => {
@@ -66,7 +67,9 @@ fn ordered(model: &Model, map: &Map) -> Result<Value> {
     }
     for (key, value) in map.iter().filter(|(key, _)| model.field(key).is_none()) {
         if !model.extra {
-            return Err(Error::unknown_field(format!("there is no field {key:?}")).with("field", key.as_str()).under(key));
+            return Err(Error::unknown_field(format!("there is no field {key:?}"))
+                .with("field", key.as_str())
+                .under(key));
         }
         refuse_key(key)?;
         let value = coerce_operand(&FieldType::Any, value.clone()).map_err(|error| error.under(key))?;

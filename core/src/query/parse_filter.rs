@@ -31,8 +31,7 @@ impl Scope<'_> {
 impl Filter {
     /// Reads an operator document such as `{"tags": "a", "rating": {"$gte": 4}}`; the empty document is [`Filter::All`].
     pub fn parse(document: &Map, entity: &Entity) -> Result<Self> {
-        parse_document(Scope::Entity(entity), document, 0)
-            .map_err(|error| error.with("entity", entity.name.as_str()))
+        parse_document(Scope::Entity(entity), document, 0).map_err(|error| error.with("entity", entity.name.as_str()))
     }
 }
 
@@ -76,7 +75,9 @@ fn parse_logic(scope: Scope<'_>, operator: &str, value: &Value, depth: usize) ->
         _ => return Err(operators::refuse_logic(operator).with("path", operator)),
     };
     let wrong = || {
-        Error::invalid_query(format!("{operator} needs a list of one or more filters")).with("operator", operator).with("path", operator)
+        Error::invalid_query(format!("{operator} needs a list of one or more filters"))
+            .with("operator", operator)
+            .with("path", operator)
     };
     let list = value.as_list().filter(|list| !list.is_empty()).ok_or_else(wrong)?;
     let parts = list.iter().map(|part| parse_document(scope, part.as_map().ok_or_else(wrong)?, depth + 1));

@@ -122,7 +122,8 @@ fn parse_in(target: Target<'_>, operator: &str, value: &Value) -> Result<Test> {
     let list = value.as_list().ok_or_else(|| malformed(operator, "a list"))?;
     let one = |item: &Value| match item {
         Value::Map(map) if map.contains_key("$regex") => {
-            Err(Error::unsupported(format!("a $regex inside {operator} is not supported; use $or")).with("operator", "$regex"))
+            Err(Error::unsupported(format!("a $regex inside {operator} is not supported; use $or"))
+                .with("operator", "$regex"))
         }
         other => target.operand(other),
     };
@@ -216,7 +217,18 @@ fn parse_type(value: &Value) -> Result<TypeName> {
         ("datetime" | "date", _) | (_, Some(9)) => TypeName::DateTime,
         ("list" | "array", _) | (_, Some(4)) => TypeName::List,
         ("map" | "object", _) | (_, Some(3)) => TypeName::Map,
-        ("undefined" | "dbPointer" | "regex" | "symbol" | "javascript" | "javascriptWithScope" | "timestamp" | "minKey" | "maxKey", _)
+        (
+            "undefined"
+            | "dbPointer"
+            | "regex"
+            | "symbol"
+            | "javascript"
+            | "javascriptWithScope"
+            | "timestamp"
+            | "minKey"
+            | "maxKey",
+            _,
+        )
         | (_, Some(-1 | 6 | 11..=15 | 17 | 127)) => {
             return Err(Error::unsupported("$type of a type that values never have here").with("operator", "$type"));
         }

@@ -1,7 +1,195 @@
-//! tmp
-use super::Update;
-use crate::{error::Result, schema::Entity, value::{DateTime, Map}};
+//! Updates from operator documents, checked against the contract.
+//!
+//! Invariant: an update that was parsed changes no key and no version, has no two paths of which one begins the other, and
+//! holds only values that fit what is declared at its paths. Not for: doing it (`apply`).
+//! Source: MongoDB manual, "Update Operators".
+
+use super::operators as names;
+use super::parse_list_update as lists;
+use super::update::{Assignment, Update};
+use crate::error::{Error, Result};
+use crate::schema::{Entity, Field, FieldType, Path, check_element};
+use crate::value::{Map, Value};
+
 impl Update {
-    pub fn parse(_d: &Map, _e: &Entity) -> Result<Update> { unimplemented!() }
-    pub fn apply(&self, _d: &mut Map, _e: &Entity, _n: DateTime) -> Result<bool> { unimplemented!() }
+    /// Reads `{"$inc": {"visits": 1}}`, or fields alone, which stand for `$set`.
+    pub fn parse(document: &Map, entity: &Entity) -> Result<Self> {
+        parse(document, entity).map_err(|error| error.with("entity", entity.name.as_str()))
+    }
+}
+
+fn parse(document: &Map, entity: &Entity) -> Result<Update> {
+    let mut update = Update::default();
+    let has_operators = document.keys().any(|key| key.starts_with('$'));
+    if has_operators {
+        for (operator, fields) in document {
+            if !operator.starts_with('$') {
+                let message = format!("{operator:?} stands beside operators: an update is either fields or operators");
+                return Err(Error::invalid_query(message).with("path", operator.as_str()));
+            }
+            if !names::UPDATES.contains(&operator.as_str()) {
+                return Err(names::refuse(operator, names::UPDATES).with("path", operator.as_str()));
+            }
+            let fields = fields
+                .as_map()
+                .ok_or_else(|| malformed(operator, "a document of fields").with("path", operator.as_str()))?;
+            parse_operator(&mut update, entity, operator, fields)?;
+        }
+    } else {
+        parse_operator(&mut update, entity, "$set", document)?;
+    }
+    refuse_conflicts(&update)?;
+    Ok(update)
+}
+
+fn parse_operator(update: &mut Update, entity: &Entity, operator: &str, fields: &Map) -> Result<()> {
+    for (text, value) in fields {
+        let path = resolve(entity, text)?;
+        let assignment = if operator == "$rename" {
+            parse_rename(entity, &path, value)
+        } else {
+            parse_assignment(&path, operator, value)
+        };
+        let assignment = assignment.map_err(|error| error.under(text))?;
+        update.assignments.push((path, assignment));
+    }
+    Ok(())
+}
+
+/// A path that an update may change.
+fn resolve(entity: &Entity, text: &str) -> Result<Path> {
+    if let Some(leg) = text.split('.').find(|leg| *leg == "$" || leg.starts_with("$[")) {
+        let message = format!("the positional operator {leg} is not supported on any backend");
+        return Err(Error::unsupported(message).with("operator", leg).with("path", text));
+    }
+    let path = Path::resolve(entity, text)?;
+    if entity.key.contains(&path.column) {
+        return Err(Error::invalid_query("the primary key of a row cannot be changed").with("path", text));
+    }
+    if entity.automatic.version == Some(path.column) {
+        return Err(
+            Error::invalid_query("the version is counted by the database layer and cannot be set").with("path", text)
+        );
+    }
+    if let Some(leg) = path.legs.iter().find(|leg| leg.starts_with('$') || leg.contains('\0')) {
+        return Err(Error::invalid_query(format!("{leg:?} is no name of a field")).with("path", text));
+    }
+    Ok(path)
+}
+
+/// The error for an operand of the wrong shape.
+pub(super) fn malformed(operator: &str, wanted: &str) -> Error {
+    Error::invalid_query(format!("{operator} needs {wanted}")).with("operator", operator)
+}
+
+/// The error for an operator on a field that it does not fit.
+fn unfit(operator: &str, wanted: &str, kind: &FieldType) -> Error {
+    Error::invalid_query(format!("{operator} needs {wanted}, this is declared as {}", kind.name()))
+        .with("operator", operator)
+        .with("expected", wanted)
+        .with("got", kind.name())
+}
+
+fn parse_assignment(path: &Path, operator: &str, value: &Value) -> Result<Assignment> {
+    let free = Field::new("", FieldType::Any);
+    let definition = path.target.field.as_ref().unwrap_or(&free);
+    Ok(match operator {
+        "$set" => Assignment::Set(check_element(definition, value.clone())?),
+        "$unset" => parse_unset(path, definition)?,
+        "$inc" => Assignment::Increment(parse_number(definition, operator, value)?),
+        "$mul" => Assignment::Multiply(parse_number(definition, operator, value)?),
+        "$min" => Assignment::Min(parse_bound(definition, value)?),
+        "$max" => Assignment::Max(parse_bound(definition, value)?),
+        "$currentDate" => parse_current_date(definition, value)?,
+        _ => lists::parse(path, operator, value)?,
+    })
+}
+
+/// A whole column cannot go away: it becomes its default, else null.
+fn parse_unset(path: &Path, definition: &Field) -> Result<Assignment> {
+    let fits = definition.nullable || definition.default.is_some() || matches!(definition.kind, FieldType::Any);
+    if path.is_column() && !fits {
+        return Err(Error::invalid_value("the field has no default and may not be null, so it cannot be unset"));
+    }
+    Ok(Assignment::Unset)
+}
+
+/// The operand of arithmetic, as exact as the field: an int takes ints, a decimal ints and decimals.
+fn parse_number(definition: &Field, operator: &str, value: &Value) -> Result<Value> {
+    let wrong = |wanted: &str| {
+        Error::invalid_value(format!("{operator} needs {wanted} here, got {}", value.type_name()))
+            .with("operator", operator)
+            .with("expected", wanted)
+            .with("got", value.type_name())
+    };
+    let is_float = matches!(value, Value::Float(_));
+    match (&definition.kind, value) {
+        (FieldType::Int | FieldType::Any, Value::Int(_)) | (FieldType::Any, Value::Decimal(_)) => Ok(value.clone()),
+        (FieldType::Int, _) => Err(wrong("an int")),
+        (FieldType::Float, Value::Int(_) | Value::Float(_))
+        | (FieldType::Decimal, Value::Int(_) | Value::Decimal(_)) => {
+            check_element(&Field::new("", definition.kind.clone()), value.clone())
+        }
+        (FieldType::Float, _) => Err(wrong("an int or a float")),
+        (FieldType::Decimal, _) => Err(wrong("an int or a decimal")),
+        (FieldType::Any, _) if is_float => check_element(&Field::new("", FieldType::Any), value.clone()),
+        (FieldType::Any, _) => Err(wrong("a number")),
+        (other, _) => Err(unfit(operator, "a number", other)),
+    }
+}
+
+/// The operand of `$min` and `$max` has the type of the field; its constraints are checked where it is stored.
+fn parse_bound(definition: &Field, value: &Value) -> Result<Value> {
+    let unconstrained = Field { nullable: definition.nullable, ..Field::new("", definition.kind.clone()) };
+    check_element(&unconstrained, value.clone())
+}
+
+fn parse_current_date(definition: &Field, value: &Value) -> Result<Assignment> {
+    if !matches!(definition.kind, FieldType::DateTime | FieldType::Any) {
+        return Err(unfit("$currentDate", "a datetime", &definition.kind));
+    }
+    match value {
+        Value::Bool(_) => Ok(Assignment::CurrentDate),
+        Value::Map(map) if map.len() == 1 => {
+            match map.get("$type").and_then(Value::as_text) {
+                Some("date") => Ok(Assignment::CurrentDate),
+                Some("timestamp") => Err(Error::unsupported("$currentDate of type timestamp is not supported")
+                    .with("operator", "$currentDate")),
+                _ => Err(malformed("$currentDate", "true or {\"$type\": \"date\"}")),
+            }
+        }
+        _ => Err(malformed("$currentDate", "true or {\"$type\": \"date\"}")),
+    }
+}
+
+fn parse_rename(entity: &Entity, path: &Path, value: &Value) -> Result<Assignment> {
+    let text = value.as_text().ok_or_else(|| malformed("$rename", "the new name as text"))?;
+    let target = resolve(entity, text)?;
+    let kind = |path: &Path| path.target.field.as_ref().map(|field| field.kind.name());
+    if kind(path).is_some() && kind(&target).is_some() && kind(path) != kind(&target) {
+        let message = format!("$rename needs a field of the same type, {text:?} is another one");
+        return Err(Error::invalid_query(message).with("operator", "$rename"));
+    }
+    Ok(Assignment::Rename(target))
+}
+
+/// As in mongod no path may be another's beginning, or the same. Source: "Updating the path would create a conflict".
+fn refuse_conflicts(update: &Update) -> Result<()> {
+    let mut paths: Vec<&str> = Vec::with_capacity(update.assignments.len());
+    for (path, assignment) in &update.assignments {
+        paths.push(&path.text);
+        if let Assignment::Rename(target) = assignment {
+            paths.push(&target.text);
+        }
+    }
+    // Sorted by legs, a path stands directly before the paths that it begins.
+    paths.sort_by(|left, right| left.split('.').cmp(right.split('.')));
+    for pair in paths.windows(2) {
+        let mut legs = pair[1].split('.');
+        if pair[0].split('.').all(|leg| legs.next() == Some(leg)) {
+            let message = format!("updating {:?} conflicts with updating {:?}", pair[1], pair[0]);
+            return Err(Error::invalid_query(message).with("path", pair[1]));
+        }
+    }
+    Ok(())
 }

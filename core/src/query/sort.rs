@@ -55,7 +55,8 @@ impl Sort {
 
     /// The order as people write it, for cursors and `explain`.
     pub fn to_text(&self) -> String {
-        let parts = self.fields.iter().map(|field| format!("{}{}", if field.descending { "-" } else { "" }, field.path.text));
+        let parts =
+            self.fields.iter().map(|field| format!("{}{}", if field.descending { "-" } else { "" }, field.path.text));
         parts.collect::<Vec<_>>().join(",")
     }
 }
@@ -95,7 +96,8 @@ pub(super) fn direction(value: &Value) -> Result<bool> {
 }
 
 fn malformed() -> Error {
-    Error::invalid_query("expected a sort such as [\"-created_at\", \"name\"] or {\"created_at\": -1}").with("path", "sort")
+    Error::invalid_query("expected a sort such as [\"-created_at\", \"name\"] or {\"created_at\": -1}")
+        .with("path", "sort")
 }
 
 /// Two columns that are lists have one key an element each, which mongod cannot combine ("parallel arrays").

@@ -41,8 +41,8 @@ impl Sort {
     pub fn key<'a>(&self, document: &'a Map) -> SortKey<'a> {
         let paths: Vec<_> = self.fields.iter().map(|field| split(&field.path, Root::Columns)).collect();
         let mut keys = Vec::new();
-        let starts = paths.iter().map(|(first, rest)| Step::begin(document, first, rest)).collect();
-        expand(starts, &mut keys);
+        let starts: Vec<_> = paths.iter().map(|(first, rest)| Step::begin(document, first, rest)).collect();
+        expand(&starts, &mut keys);
         let best = keys.into_iter().min_by(|left, right| self.order(left, right));
         SortKey(best.unwrap_or_else(|| vec![NULL; self.fields.len()]))
     }
@@ -104,6 +104,9 @@ impl<'a, 'p> Step<'a, 'p> {
             return Self::follow(inner, rest);
         }
         match index(leg).and_then(|at| list.get(at)) {
+            // A list that is chosen by its position is not entered again.
+            Some(Value::List(chosen)) if rest.is_empty() && chosen.is_empty() => Self::Done(Part::Empty),
+            Some(chosen) if rest.is_empty() => Self::Done(Part::Value(chosen)),
             Some(chosen) => Self::follow(chosen, rest),
             None => Self::Done(NULL),
         }
@@ -113,7 +116,7 @@ impl<'a, 'p> Step<'a, 'p> {
 /// Adds a key for every element of the first list that a path has come to, together with the other paths in that list.
 ///
 /// mongod refuses a second list; here it is expanded after the first, which only free fields can come to.
-fn expand<'a>(steps: Vec<Step<'a, '_>>, keys: &mut Vec<Vec<Part<'a>>>) {
+fn expand<'a>(steps: &[Step<'a, '_>], keys: &mut Vec<Vec<Part<'a>>>) {
     let list = steps.iter().find_map(|step| match step {
         Step::List(list, _) => Some(*list),
         Step::Done(_) => None,
@@ -138,9 +141,9 @@ fn expand<'a>(steps: Vec<Step<'a, '_>>, keys: &mut Vec<Vec<Part<'a>>>) {
         next.collect::<Vec<_>>()
     };
     if list.is_empty() {
-        expand(at(None), keys);
+        expand(&at(None), keys);
     }
     for element in list {
-        expand(at(Some(element)), keys);
+        expand(&at(Some(element)), keys);
     }
 }

@@ -1,8 +1,8 @@
 //! Updates: one assignment a path.
 
 use super::filter::Filter;
-use super::sort::Sort;
 use super::filter::Test;
+use super::sort::Sort;
 use crate::schema::Path;
 use crate::value::Value;
 
@@ -22,6 +22,7 @@ impl Update {
 
 /// One change at one path.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "an update has few assignments, each beside a path of the same size")]
 pub enum Assignment {
     /// `$set`
     Set(Value),
