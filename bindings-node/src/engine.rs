@@ -160,17 +160,12 @@ impl Engine {
         })
     }
 
-    /// The contract that the database was made for as `{"json": .., "hash": ..}`, or null.
+    /// The canonical JSON of the contract that the database was made for (as JSON text), or null.
     #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
     pub fn stored_contract(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
-            let stored = database.stored_contract().await?.map(|contract| {
-                let mut facts = Map::new();
-                facts.insert("json".to_owned(), contract.to_json().into());
-                facts.insert("hash".to_owned(), contract.hash().into());
-                facts
-            });
+            let stored = database.stored_contract().await?.map(|contract| contract.to_json());
             Ok(Outcome::Json(reply::value(&stored.into())))
         })
     }

@@ -1,7 +1,7 @@
 // Checked by `tsc -p tests/node/tsconfig.json`; never run.
-import { ALL, type Database, Decimal, type Filter, type InferKey, ObjectId, type Sort } from "@farm/db-native";
+import { ALL, type Database, Decimal, type Filter, type InferKey, type ObjectId, type Sort } from "@farm/db-native";
 import { expectTypeOf } from "vitest";
-import { Everything, type EverythingInput, Membership, Note } from "./models.js";
+import { Everything, type EverythingInput, Membership, type Note } from "./models.js";
 
 // Rows.
 expectTypeOf<Everything["name"]>().toEqualTypeOf<string>();
@@ -58,33 +58,33 @@ const good: Filter<Everything>[] = [
 ];
 void good;
 // @ts-expect-error no such field
-const unknownField: Filter<Everything> = { nme: "a" };
+export const unknownField: Filter<Everything> = { nme: "a" };
 // @ts-expect-error no such path
-const unknownPath: Filter<Everything> = { "profile.cty": "a" };
+export const unknownPath: Filter<Everything> = { "profile.cty": "a" };
 // @ts-expect-error a stored name is no attribute
-const storedName: Filter<Everything> = { is_open: true };
+export const storedName: Filter<Everything> = { is_open: true };
 // @ts-expect-error text is not compared with a number
-const wrongType: Filter<Everything> = { name: 5 };
+export const wrongType: Filter<Everything> = { name: 5 };
 // @ts-expect-error not one of the values
-const wrongValue: Filter<Everything> = { status: { $eq: "gone" } };
+export const wrongValue: Filter<Everything> = { status: { $eq: "gone" } };
 // @ts-expect-error no such operator
-const wrongOperator: Filter<Everything> = { name: { $like: "a" } };
+export const wrongOperator: Filter<Everything> = { name: { $like: "a" } };
 // @ts-expect-error a list operator on text
-const listOperator: Filter<Everything> = { name: { $size: 1 } };
+export const listOperator: Filter<Everything> = { name: { $size: 1 } };
 // @ts-expect-error null is not ordered
-const orderedNull: Filter<Everything> = { rating: { $gt: null } };
+export const orderedNull: Filter<Everything> = { rating: { $gt: null } };
 // @ts-expect-error not nullable
-const neverNull: Filter<Everything> = { name: null };
+export const neverNull: Filter<Everything> = { name: null };
 // @ts-expect-error inside $or too
-const nested: Filter<Everything> = { $or: [{ nme: "a" }] };
+export const nested: Filter<Everything> = { $or: [{ nme: "a" }] };
 // @ts-expect-error inside $elemMatch too
-const element: Filter<Everything> = { "profile.visits": { $elemMatch: { place: "home" } } };
+export const element: Filter<Everything> = { "profile.visits": { $elemMatch: { place: "home" } } };
 
 // Sorts.
 const sorts: Sort<Everything>[] = ["name", "-createdAt", ["-profile.city", "name"], { createdAt: -1 }];
 void sorts;
 // @ts-expect-error no such field
-const wrongSort: Sort<Everything> = "-created";
+export const wrongSort: Sort<Everything> = "-created";
 
 // Calls.
 export async function calls(db: Database): Promise<void> {
@@ -110,7 +110,9 @@ export async function calls(db: Database): Promise<void> {
   await rows.update("a", { name: "b", rating: undefined });
   await rows.update("a", { $inc: { count: 1, price: new Decimal("0.1") }, $push: { tags: "x" } });
   await rows.update("a", { $set: { name: "b", "profile.city": "Bonn" }, $unset: { "profile.zipCode": true } });
-  await rows.update("a", { $push: { "profile.visits": { $each: [{ at: new Date(), placeName: "home" }], $slice: -5 } } });
+  await rows.update("a", {
+    $push: { "profile.visits": { $each: [{ at: new Date(), placeName: "home" }], $slice: -5 } },
+  });
   await rows.update("a", { $pull: { "profile.visits": { placeName: "home" }, tags: { $in: ["x"] } } });
   await rows.update("a", { $currentDate: { at: true }, $pop: { tags: 1 }, $addToSet: { tags: { $each: ["a"] } } });
   // @ts-expect-error text is not counted

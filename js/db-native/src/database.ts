@@ -32,14 +32,6 @@ export interface Health {
 /** Facts as the core gives them. */
 export type Facts = Record<string, unknown>;
 
-/** The contract that is stored in a database. */
-export interface StoredContract {
-  /** The canonical JSON; see `modelsFromContract`. */
-  readonly json: string;
-  /** Its sha-256. */
-  readonly hash: string;
-}
-
 /** One database: its connections, contract and repositories. */
 export class Database {
   readonly #engine: NativeEngine;
@@ -159,8 +151,8 @@ export class Database {
     return parsed(() => this.#engine.ensureSchema());
   }
 
-  /** The contract that the database was made for, or null. */
-  async storedContract(): Promise<StoredContract | null> {
+  /** The canonical JSON of the contract that the database was made for, or null; see `modelsFromContract`. */
+  async storedContract(): Promise<string | null> {
     return parsed(() => this.#engine.storedContract());
   }
 

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { Database, type DatabaseOptions, type Facts, type Health, type StoredContract } from "./database.js";
+export { Database, type DatabaseOptions, type Facts, type Health } from "./database.js";
 export { ERROR_TABLE, FarmDbError, type FarmDbErrorCode, type FarmDbErrorContext } from "./error.js";
 export { f, type LengthOptions, type NumberOptions, type StringOptions } from "./model/builder.js";
 export { type ContractOptions, contractOf, modelsFromContract } from "./model/contract.js";
@@ -19,7 +19,15 @@ export {
 } from "./model/model.js";
 export type { Environment } from "./native.js";
 export type { Condition, Filter, Operators, TypeName } from "./query/filter.js";
-export type { CallOptions, FindOptions, Page, PageOptions, SelectOptions, Sort, WriteOptions } from "./query/options.js";
+export type {
+  CallOptions,
+  FindOptions,
+  Page,
+  PageOptions,
+  SelectOptions,
+  Sort,
+  WriteOptions,
+} from "./query/options.js";
 export type { At, Path } from "./query/path.js";
 export type { Changes, Update, UpdateOperators } from "./query/update.js";
 export { ALL, Repository } from "./repository.js";

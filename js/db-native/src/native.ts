@@ -58,7 +58,8 @@ function addon(): Addon {
 function load(): Addon {
   const name = `@farm/db-native-${platformName()}`;
   try {
-    return require(name) as Addon;
+    // A build of one's own, such as a release build beside the development one, can be put in its place.
+    return require(process.env["FARM_DB_ADDON"] ?? name) as Addon;
   } catch (cause) {
     const message = `the addon cannot be loaded: install ${name}`;
     throw new FarmDbError("invalid_configuration", message, { package: name }, { cause });

@@ -24,6 +24,9 @@ export function hasColor(stream: Pick<WriteStream, "isTTY">, allowed: boolean, e
 
 /** The paints of a stream. */
 export function styleFor(enabled: boolean): Style {
-  const paint = ([on, off]: [number, number]): Paint => (text) => (enabled ? `\u001b[${on}m${text}\u001b[${off}m` : text);
+  const paint =
+    ([on, off]: [number, number]): Paint =>
+    (text) =>
+      enabled ? `\u001b[${on}m${text}\u001b[${off}m` : text;
   return Object.fromEntries(Object.entries(CODES).map(([name, codes]) => [name, paint(codes)])) as Style;
 }

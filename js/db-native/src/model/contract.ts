@@ -73,7 +73,10 @@ function typeOf(definition: FieldDefinition, shape: Shape): string {
     values: values && fieldOf(values, shape.element!),
     fields:
       fields &&
-      fieldsOf(Object.fromEntries(Object.entries(fields).map(([name, inner]) => [name, { definition: inner }])), shape.members!),
+      fieldsOf(
+        Object.fromEntries(Object.entries(fields).map(([name, inner]) => [name, { definition: inner }])),
+        shape.members!,
+      ),
     extra: flag(definition.extra),
   });
 }
@@ -186,7 +189,8 @@ function modelOf(entity: EntityJson, attribute: (column: string) => string): Mod
 /** A filter with the keys that are paths renamed; operators stay. */
 function renameKeys(filter: unknown, rename: (path: string) => string): unknown {
   if (Array.isArray(filter)) return filter.map((part) => renameKeys(part, rename));
-  if (typeof filter !== "object" || filter === null || Object.getPrototypeOf(filter) !== Object.prototype) return filter;
+  if (typeof filter !== "object" || filter === null || Object.getPrototypeOf(filter) !== Object.prototype)
+    return filter;
   const entries = Object.entries(filter).map(([key, value]) =>
     key.startsWith("$") ? [key, renameKeys(value, rename)] : [rename(key), value],
   );
@@ -200,7 +204,8 @@ function definitionOf(field: FieldJson, attribute: (column: string) => string): 
     column: name !== undefined && attribute(name) !== name ? name : undefined,
     items: type.items && definitionOf(type.items, attribute),
     values: type.values && definitionOf(type.values, attribute),
-    fields: type.fields && Object.fromEntries(type.fields.map((one) => [attribute(one.name), definitionOf(one, attribute)])),
+    fields:
+      type.fields && Object.fromEntries(type.fields.map((one) => [attribute(one.name), definitionOf(one, attribute)])),
     extra: type.extra,
     nullable,
     default: value === undefined ? undefined : { value: rawDefault(value) },
@@ -218,4 +223,3 @@ function definitionOf(field: FieldJson, attribute: (column: string) => string): 
 function rawDefault(value: unknown): unknown {
   return readAny(structuredClone(value));
 }
-

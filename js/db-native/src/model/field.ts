@@ -166,10 +166,7 @@ export interface DatetimeField<S extends State>
   deletedAt(): Of<"datetime", Nullable<S>>;
 }
 /** A calendar day such as `2024-01-31`. */
-export interface DateField<S extends State>
-  extends Common<"date", S>,
-    Keyable<"date", S>,
-    Bounded<"date", S, string> {}
+export interface DateField<S extends State> extends Common<"date", S>, Keyable<"date", S>, Bounded<"date", S, string> {}
 /** A time of day such as `12:30:00`. */
 export interface TimeField<S extends State> extends Common<"time", S>, Bounded<"time", S, string> {}
 /** Bytes. */

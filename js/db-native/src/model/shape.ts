@@ -55,7 +55,12 @@ function compile(owner: string, definitions: (readonly [string, FieldDefinition]
   const byAttribute = new Map<string, Member>();
   for (const [attribute, definition] of definitions) {
     const column = definition.column ?? attribute;
-    byAttribute.set(attribute, { attribute, column, shape: shapeOf(`${owner}.${attribute}`, definition), default: definition.default });
+    byAttribute.set(attribute, {
+      attribute,
+      column,
+      shape: shapeOf(`${owner}.${attribute}`, definition),
+      default: definition.default,
+    });
   }
   return { owner, byAttribute, extra };
 }

@@ -88,10 +88,7 @@ export type Operators<V> = ComparisonOperators<V> &
   (Has<V, readonly unknown[]> extends true ? ListOperators<Element<Extract<V, readonly unknown[]>>> : unknown);
 
 /** A value to be equal to, a regular expression, or operators. */
-export type Condition<V> =
-  | Operand<V>
-  | Operators<V>
-  | (Has<Element<V>, string> extends true ? RegExp : never);
+export type Condition<V> = Operand<V> | Operators<V> | (Has<Element<V>, string> extends true ? RegExp : never);
 
 /**
  * A filter of rows of type `T`: conditions by attribute or dotted path, all of which hold.

@@ -1,5 +1,5 @@
 /** Filters on their way in: paths become stored paths, `undefined` is refused everywhere. */
-import { FarmDbError } from "../error.js";
+import type { FarmDbError } from "../error.js";
 import { patternText, regexFlags } from "../model/builder.js";
 import { ANY, type Members, memberOf, type Shape } from "../model/shape.js";
 import { writeValue } from "./record.js";

@@ -80,6 +80,7 @@ function wrongSort(): FarmDbError {
 
 /** A list of attributes as a JSON list of stored names. */
 export function writeFields(fields: readonly PropertyKey[], members: Members): string {
-  if (!Array.isArray(fields)) throw new FarmDbError("invalid_query", "fields must be a list of names", { path: "fields" });
+  if (!Array.isArray(fields))
+    throw new FarmDbError("invalid_query", "fields must be a list of names", { path: "fields" });
   return JSON.stringify(fields.map((name) => memberOf(members, String(name))?.column ?? String(name)));
 }

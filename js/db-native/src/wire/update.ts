@@ -14,7 +14,8 @@ export function writeUpdate(update: unknown, members: Members): string {
   }
   return writeEntries(update as Plain, place, (key, value) => {
     if (!key.startsWith("$")) return writeTarget(key, value, members, place, "$set");
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return [key, writeValue(value, ANY, place)];
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      return [key, writeValue(value, ANY, place)];
     return [key, writeEntries(value as Plain, place, (path, one) => writeTarget(path, one, members, place, key))];
   });
 }

@@ -110,7 +110,17 @@ function isForeign(value: object): boolean {
   );
 }
 
-const TAGS = new Set(["$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$oid", "$date", "$day", "$time", "$binary"]);
+const TAGS = new Set([
+  "$numberLong",
+  "$numberDouble",
+  "$numberDecimal",
+  "$uuid",
+  "$oid",
+  "$date",
+  "$day",
+  "$time",
+  "$binary",
+]);
 
 /** Whether an object stands for one value, such as `{ $uuid: "..." }`. */
 export function isTag(value: object): boolean {
