@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +61,8 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(start: Path) -> dict[str, Any]:
     """The nearest `[tool.farm-db]`, from `start` upwards."""
+    import tomllib  # here, because most programs name their database in code
+
     for directory in (start, *start.parents):
         path = directory / "pyproject.toml"
         if path.is_file():

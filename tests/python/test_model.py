@@ -586,18 +586,11 @@ def test_only_plain_models_are_printed_by_the_core() -> None:
         def as_text(self, value: int) -> str:
             return str(value)
 
-    class Hidden(Document):
-        id: int = Field(primary_key=True)
-        secret: str = Field(default="", exclude=True)
-
-    class Renamed(Document, serialize_by_alias=True):
-        id: int = Field(primary_key=True, alias="key")
-
     class Secret(Document):
         id: int = Field(primary_key=True)
         secret: SecretStr
 
-    for model in (Computed, Serialised, Hidden, Renamed, Secret):
+    for model in (Computed, Serialised, Secret):
         assert not entity_of(model).prints_plainly, model
 
 
