@@ -66,9 +66,8 @@ def main() -> int:
     (chosen.out / f"{name}.md").write_text(markdown(data, plots))
     for goals in data["goals"].values():
         print(goal_table(goals))
-    say(
-        f"{data['seconds_total']} s; wrote {os.path.relpath(chosen.out / name)}.md, .json and {', '.join(plots.values())}"
-    )
+    written = [f"{name}.md", f"{name}.json", *plots.values()]
+    say(f"{data['seconds_total']} s; wrote {', '.join(written)} into {os.path.relpath(chosen.out)}")
     # A contender that fails is in the report; ours must not.
     ours = [one for one in run.contenders if one.name.startswith("farm_db")]
     return 1 if any(one.excluded or one.failures for one in ours) or not ours else 0

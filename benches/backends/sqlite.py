@@ -76,9 +76,8 @@ def read_back(target: Target, skip: int = 0) -> list[dict[str, Any]]:
     """All resources in the order of created_at, as canonical rows."""
     connection = _open(target)
     columns = ", ".join(RESOURCE_FIELDS)
-    rows = connection.execute(
-        f"SELECT {columns} FROM resources ORDER BY created_at LIMIT -1 OFFSET ?", (skip,)
-    ).fetchall()
+    query = f"SELECT {columns} FROM resources ORDER BY created_at LIMIT -1 OFFSET ?"
+    rows = connection.execute(query, (skip,)).fetchall()
     connection.close()
     return [_canonical(row) for row in rows]
 
