@@ -162,7 +162,7 @@ impl Reader {
 
 impl Sequence {
     /// The container with these elements.
-    pub(crate) fn collect<'py>(self, elements: Bound<'py, PyList>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn collect(self, elements: Bound<'_, PyList>) -> PyResult<Bound<'_, PyAny>> {
         let py = elements.py();
         Ok(match self {
             Self::List => elements.into_any(),
@@ -205,11 +205,11 @@ impl Inner {
         }
         let extra = if self.extra { Some(extra.unwrap_or_else(|| PyDict::new(py))) } else { None };
         // All attributes are there, and adding one again changes nothing, so instances share one set.
-        let fields_set = if values.len() == self.fields.len() && extra.as_ref().is_none_or(|extra| extra.is_empty()) {
+        let fields_set = if values.len() == self.fields.len() && extra.as_ref().is_none_or(pyo3::types::PyDictMethods::is_empty) {
             self.all_set.bind(py).clone()
         } else {
             let names = PySet::new(py, values.keys().iter())?;
-            extra.iter().flat_map(|extra| extra.keys()).try_for_each(|name| names.add(name))?;
+            extra.iter().flat_map(pyo3::types::PyDictMethods::keys).try_for_each(|name| names.add(name))?;
             names
         };
         let instance = instance::build(self.model.bind(py), &values, fields_set.as_any(), extra.as_ref())?;

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::OwnedMutexGuard;
-
-use crate::backend::{Access, Backend, Session, TransactionOptions};
+use crate::backend::{Access, Backend, TransactionOptions};
 use crate::backends;
 use crate::config::Config;
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::lease::Lease;
 use crate::repository::Repository;
 use crate::runtime;
 use crate::schema::{Contract, Difference};
@@ -292,7 +291,7 @@ impl Database {
         self.check_connected()?;
         match tx {
             Some(tx) => tx.lease(access, self.0.id).await,
-            None => Ok(Lease::own(self.backend().session(access).await?)),
+            None => Ok(Lease::Own(Some(self.backend().session(access).await?))),
         }
     }
 }
@@ -305,58 +304,4 @@ fn connections(pool: &Map) -> Map {
         _ => Value::Null,
     };
     document! { "current" => figure("size"), "active" => figure("in_use"), "available" => available }
-}
-
-/// A session for one verb: one of the pool's, or the transaction's.
-pub(crate) struct Lease {
-    own: Option<Box<dyn Session>>,
-    shared: Option<(OwnedMutexGuard<Option<Box<dyn Session>>>, Arc<AtomicBool>)>,
-}
-
-impl Lease {
-    fn own(session: Box<dyn Session>) -> Self {
-        Self { own: Some(session), shared: None }
-    }
-
-    pub(crate) fn of_transaction(guard: OwnedMutexGuard<Option<Box<dyn Session>>>, broken: Arc<AtomicBool>) -> Self {
-        Self { own: None, shared: Some((guard, broken)) }
-    }
-
-    /// Whether it belongs to a transaction of the caller.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.shared.is_some()
-    }
-
-    /// The session.
-    pub(crate) fn session(&mut self) -> Result<&mut Box<dyn Session>> {
-        let slot = match &mut self.shared {
-            Some((guard, _)) => &mut **guard,
-            None => &mut self.own,
-        };
-        slot.as_mut().ok_or_else(|| Error::transaction_state("a stream of the transaction is still open"))
-    }
-
-    /// Takes the session out, for a stream.
-    pub(crate) fn take(&mut self) -> Result<Box<dyn Session>> {
-        let slot = match &mut self.shared {
-            Some((guard, _)) => &mut **guard,
-            None => &mut self.own,
-        };
-        slot.take().ok_or_else(|| Error::transaction_state("a stream of the transaction is still open"))
-    }
-
-    /// Puts a session back that was taken.
-    pub(crate) fn put_back(&mut self, session: Box<dyn Session>) {
-        if let Some((guard, _)) = &mut self.shared {
-            **guard = Some(session);
-        }
-        // One of the pool goes back by being dropped.
-    }
-
-    /// Marks the transaction as not to be committed.
-    pub(crate) fn break_transaction(&self) {
-        if let Some((_, broken)) = &self.shared {
-            broken.store(true, Ordering::Release);
-        }
-    }
 }

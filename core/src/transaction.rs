@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::backend::{Access, Session, TransactionOptions};
-use crate::database::Lease;
 use crate::error::{Error, Result};
+use crate::lease::Lease;
 use crate::runtime;
 
 const ACTIVE: u8 = 0;
@@ -97,7 +97,7 @@ impl Transaction {
         let guard = Arc::clone(&shared.session).lock_owned().await;
         // It may have ended while we waited.
         self.check_active()?;
-        Ok(Lease::of_transaction(guard, Arc::clone(&shared.broken)))
+        Ok(Lease::Shared(guard, Arc::clone(&shared.broken)))
     }
 
     /// Sets a savepoint, which commits and rolls back by itself.

@@ -83,6 +83,7 @@ impl Cell<'_> {
 }
 
 /// The rows of one answer.
+#[expect(clippy::len_without_is_empty, reason = "`dyn Rows` has it, so that no backend writes it")]
 pub trait Rows: Send + Sync {
     /// How many rows.
     fn len(&self) -> usize;

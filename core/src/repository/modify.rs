@@ -6,8 +6,8 @@
 use super::arguments::{Arguments, Query, key_equals, living};
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Changes, Operation, SetTo, Write};
-use crate::database::Lease;
 use crate::error::{Error, Kind, Result};
+use crate::lease::Lease;
 use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
 use crate::schema::{Auto, Entity, FieldType, Path};
 use crate::transaction::{Transaction, Unit};
@@ -77,20 +77,13 @@ impl Repository {
             let message = format!("{} with an empty filter would touch every row of {}", verb.name(), self.entity.name);
             return Err(Error::new(Kind::EmptyFilter, message).with("entity", self.entity.name.as_str()));
         }
-        self.refuse_paging(&query, verb)?;
+        refuse_paging(&query, verb)?;
         Ok(Which { filter: query.filter, sort: Sort::default(), one: false })
-    }
-
-    fn refuse_paging(&self, query: &Query, verb: Verb) -> Result<()> {
-        if query.limit.is_some() || query.skip > 0 {
-            return Err(Error::invalid_query(format!("{} takes no limit and no skip", verb.name())));
-        }
-        Ok(())
     }
 
     fn which_one(&self, arguments: &mut Arguments, verb: Verb) -> Result<Which> {
         let query = arguments.query(&self.entity)?;
-        self.refuse_paging(&query, verb)?;
+        refuse_paging(&query, verb)?;
         Ok(Which { filter: query.filter, sort: query.sort, one: true })
     }
 
@@ -298,6 +291,13 @@ impl Repository {
         let rows = rows.ok_or_else(|| Error::internal("a write by key was not exact"))?;
         if rows.is_empty() { Err(self.missed(&key, expected, tx).await) } else { Ok(Reply::Row(Some(rows))) }
     }
+}
+
+fn refuse_paging(query: &Query, verb: Verb) -> Result<()> {
+    if query.limit.is_some() || query.skip > 0 {
+        return Err(Error::invalid_query(format!("{} takes no limit and no skip", verb.name())));
+    }
+    Ok(())
 }
 
 /// `None` where the backend refused to do it in one statement.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Query, key_equals, key_values, living};
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Operation, Select, Statement};
-use crate::database::{Database, Lease};
+use crate::database::Database;
 use crate::error::{Error, Kind, Result};
+use crate::lease::Lease;
 use crate::query::{Filter, Sort, matches, values_at};
 use crate::schema::{Entity, Field, FieldType, Path, coerce_operand};
 use crate::transaction::Transaction;
@@ -167,7 +168,7 @@ impl Repository {
         let limit = self.database.residual_limit();
         let rows = RowSet::new(&self.entity, columns, lease.session()?.query(statement).await?);
         self.database.count_residual(rows.len());
-        let kept = self.finish(&rows, query, unsorted)?;
+        let kept = finish(&rows, query, unsorted)?;
         let wanted = query.limit.map(|limit| limit.saturating_add(query.skip));
         let complete = rows.len() as u64 <= limit || (!unsorted && wanted.is_some_and(|wanted| kept.len() as u64 >= wanted));
         if !complete {
@@ -177,21 +178,6 @@ impl Repository {
         let take = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let picked = kept.into_iter().skip(skip).take(take).collect();
         Ok(rows.pick(picked, &query.columns))
-    }
-
-    /// The rows that match, sorted where the engine could not.
-    fn finish(&self, rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
-        let mut kept = Vec::new();
-        for row in 0..rows.len() {
-            let document = rows.document(row)?;
-            if matches(&query.filter, &document) {
-                kept.push((row, document));
-            }
-        }
-        if unsorted {
-            kept.sort_by(|(_, a), (_, b)| query.sort.compare(a, b));
-        }
-        Ok(kept.into_iter().map(|(row, _)| row).collect())
     }
 
     fn residual_limit(&self, limit: u64, query: &Query) -> Error {
@@ -293,4 +279,19 @@ impl Repository {
         facts.insert("plan".to_owned(), plan);
         Ok(Reply::Map(facts))
     }
+}
+
+/// The rows that match, sorted where the engine could not.
+fn finish(rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
+    let mut kept = Vec::new();
+    for row in 0..rows.len() {
+        let document = rows.document(row)?;
+        if matches(&query.filter, &document) {
+            kept.push((row, document));
+        }
+    }
+    if unsorted {
+        kept.sort_by(|(_, a), (_, b)| query.sort.compare(a, b));
+    }
+    Ok(kept.into_iter().map(|(row, _)| row).collect())
 }

@@ -60,12 +60,12 @@ pub(super) fn entity(entity: &Entity) -> Map {
     writer.put("name", entity.name.as_str());
     writer.put("fields", fields(&entity.fields));
     let mut indexes: Vec<_> = entity.indexes.iter().map(index).collect();
-    indexes.sort_by_key(|index| crate::value::tagged::map_to_string(index));
+    indexes.sort_by_key(crate::value::tagged::map_to_string);
     if !indexes.is_empty() {
         writer.put("indexes", indexes.into_iter().map(Value::Map).collect::<Vec<_>>());
     }
     let mut relations: Vec<_> = entity.relations.iter().map(relation).collect();
-    relations.sort_by_key(|relation| crate::value::tagged::map_to_string(relation));
+    relations.sort_by_key(crate::value::tagged::map_to_string);
     if !relations.is_empty() {
         writer.put("relations", relations.into_iter().map(Value::Map).collect::<Vec<_>>());
     }

@@ -316,7 +316,7 @@ fn check_bounds(constraints: &Constraints, value: &Value) -> Result<()> {
     let is_multiple = match (value, step) {
         (Value::Int(number), Value::Int(step)) => *step != 0 && number % step == 0,
         _ => match (exact(value), exact(step)) {
-            (Some(number), Some(step)) if step != BigDecimal::from(0) => (number % step) == BigDecimal::from(0),
+            (Some(number), Some(step)) if step != 0 => (number % step) == 0,
             _ => false,
         },
     };

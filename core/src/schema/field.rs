@@ -187,6 +187,7 @@ impl Constraints {
 
 /// One declared field, or the definition of a list's elements or a map's values (then without a name).
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts of the contract")]
 pub struct Field {
     /// The stored name.
     pub name: String,

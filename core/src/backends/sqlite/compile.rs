@@ -5,48 +5,12 @@ use std::sync::Arc;
 use super::encode::for_column;
 use super::filter::FilterCompiler;
 use super::functions::DECIMAL;
+use super::names::{path_expression, quote};
 use crate::backend::{Changes, Insert, Operation, Select, SetTo, Statement, Write};
 use crate::error::{Error, Result};
 use crate::query::Sort;
 use crate::schema::{Entity, FieldType, Path};
-use crate::value::{BigDecimal, Value};
-
-/// An identifier in quotes.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// An int as a decimal parameter.
-pub(super) fn decimal(number: i64) -> Value {
-    Value::Decimal(BigDecimal::from(number))
-}
-
-/// `'$."a"."b"'`; `None` for names that SQLite's path grammar cannot quote.
-pub(super) fn json_path(legs: &[String]) -> Option<String> {
-    if legs.iter().any(|leg| leg.contains(['"', '\\'])) {
-        return None;
-    }
-    let path: String = legs.iter().map(|leg| format!(".\"{}\"", leg.replace('\'', "''"))).collect();
-    Some(format!("'${path}'"))
-}
-
-/// The value of a single scalar inside a JSON column, such that comparing it is comparing the value; `None` where it is
-/// not (floats, whose text SQLite reads by its own rounding, and bytes, whose base64 has another order).
-pub(super) fn path_expression(entity: &Entity, path: &Path) -> Option<String> {
-    let tag = match path.single_scalar()? {
-        FieldType::Int | FieldType::Text | FieldType::Bool => None,
-        FieldType::Decimal => Some("$numberDecimal"),
-        FieldType::Uuid => Some("$uuid"),
-        FieldType::ObjectId => Some("$oid"),
-        FieldType::DateTime => Some("$date"),
-        FieldType::Date => Some("$day"),
-        FieldType::Time => Some("$time"),
-        _ => return None,
-    };
-    let mut legs = path.legs.clone();
-    legs.extend(tag.map(str::to_owned));
-    Some(format!("json_extract({}, {})", quote(&entity.fields[path.column].name), json_path(&legs)?))
-}
+use crate::value::Value;
 
 /// What to order by; `None` where SQLite's order would not be ours.
 pub(super) fn sort_expression(entity: &Entity, path: &Path) -> Option<Vec<String>> {
@@ -68,7 +32,7 @@ pub(super) fn compile(operation: &Operation<'_>) -> Result<Statement> {
         Operation::Select(select) => compile_select(select),
         Operation::Count(select) => compile_count(select),
         Operation::Distinct(select) => compile_distinct(select),
-        Operation::Insert(insert) => compile_insert(insert),
+        Operation::Insert(insert) => Ok(compile_insert(insert)),
         Operation::Update(write, changes) => compile_update(write, changes),
         Operation::Delete(write) => compile_delete(write),
     }
@@ -229,13 +193,13 @@ fn compile_distinct(select: &Select<'_>) -> Result<Statement> {
     Ok(statement(select.entity, text, tail.parameters, &select.columns))
 }
 
-fn compile_insert(insert: &Insert<'_>) -> Result<Statement> {
+fn compile_insert(insert: &Insert<'_>) -> Statement {
     let entity = insert.entity;
     let columns = all_columns(entity);
     let marks = vec!["?"; columns.len()].join(", ");
     let into = format!("INSERT INTO {} ({}) VALUES ({marks})", quote(&entity.name), column_list(entity, &columns));
     let Some(conflict) = &insert.conflict else {
-        return Ok(statement(entity, into, Vec::new(), &columns));
+        return statement(entity, into, Vec::new(), &columns);
     };
     let mut parameters: Vec<Value> =
         entity.fields.iter().zip(&conflict.row).map(|(field, value)| for_column(&field.kind, value.clone())).collect();
@@ -249,7 +213,7 @@ fn compile_insert(insert: &Insert<'_>) -> Result<Statement> {
         "{into} ON CONFLICT ({target}){living} DO UPDATE SET {set} RETURNING {}",
         column_list(entity, &columns)
     );
-    Ok(statement(entity, text, parameters, &columns))
+    statement(entity, text, parameters, &columns)
 }
 
 fn assignments(entity: &Entity, changes: &Changes, parameters: &mut Vec<Value>) -> String {

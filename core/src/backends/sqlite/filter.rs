@@ -3,11 +3,11 @@
 //! A condition may be null for a row; it then does not hold. Negations are written `IS NOT TRUE`, so that they hold
 //! exactly where the condition does not.
 
-use super::compile::{decimal, path_expression, quote};
 use super::functions::DECIMAL;
+use super::names::{json_path, path_expression, quote};
 use crate::query::{Comparison, Filter, Test, TypeName};
 use crate::schema::{Entity, FieldType, Path};
-use crate::value::{Value, tagged, type_rank};
+use crate::value::{BigDecimal, Value, tagged, type_rank};
 
 /// A condition, and whether it holds for no row that the filter does not match.
 pub(super) struct Condition {
@@ -16,6 +16,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
+    #[expect(clippy::unnecessary_wraps, reason = "a condition is always one answer of a function that may have none")]
     fn exact(sql: impl Into<String>) -> Option<Self> {
         Some(Self { sql: sql.into(), exact: true })
     }
@@ -125,7 +126,7 @@ impl FilterCompiler<'_> {
     }
 
     fn exists(&mut self, path: &Path, wanted: bool) -> Option<Condition> {
-        let json_path = super::compile::json_path(&path.legs)?;
+        let json_path = json_path(&path.legs)?;
         let column = quote(&self.entity.fields[path.column].name);
         let not = if wanted { "NOT " } else { "" };
         Condition::exact(format!("json_type({column}, {json_path}) IS {not}NULL"))
@@ -192,6 +193,7 @@ impl FilterCompiler<'_> {
     }
 
     /// Whether values of this column and the operand are of one class; `None` where SQLite would not compare exactly.
+    #[expect(clippy::match_same_arms, reason = "the order of the arms is the order of the question")]
     fn comparable(kind: &FieldType, value: &Value) -> Option<bool> {
         match (kind, value) {
             (FieldType::Int | FieldType::Float, Value::Int(_) | Value::Float(_))
@@ -270,17 +272,16 @@ impl FilterCompiler<'_> {
     }
 
     /// A test of a list of scalars.
+    #[expect(clippy::match_same_arms, reason = "the order of the arms is the order of the question")]
     fn list(&mut self, column: &str, items: &FieldType, nullable: bool, test: &Test) -> Option<Condition> {
         match test {
             Test::Compare(Comparison::Eq, Value::Null) if !nullable => Condition::exact(format!("{column} IS NULL")),
             Test::Compare(_, Value::Null | Value::List(_) | Value::Map(_)) => None,
-            Test::Compare(Comparison::Eq, _) | Test::Regex(..) => self.element(column, items, &[test]),
-            // A list compares as a whole with `$gt` too, but only with lists; elements decide for scalars.
-            Test::Compare(..) => self.element(column, items, &[test]),
             Test::In(values) if values.iter().any(|value| matches!(value, Value::Null | Value::List(_) | Value::Map(_))) => {
                 None
             }
-            Test::In(_) => self.element(column, items, &[test]),
+            // A list compares as a whole too, but only with lists; elements decide for scalars.
+            Test::Compare(..) | Test::Regex(..) | Test::In(_) => self.element(column, items, &[test]),
             Test::Exists(wanted) => Condition::constant(*wanted),
             Test::Size(length) => {
                 self.parameters.push(Value::Int(i64::try_from(*length).ok()?));
@@ -331,4 +332,9 @@ impl FilterCompiler<'_> {
 /// Decimals compare by value.
 fn collated(sql: &str, kind: &FieldType) -> String {
     if matches!(kind, FieldType::Decimal) { format!("{sql} COLLATE {DECIMAL}") } else { sql.to_owned() }
+}
+
+/// An int as a decimal parameter.
+fn decimal(number: i64) -> Value {
+    Value::Decimal(BigDecimal::from(number))
 }

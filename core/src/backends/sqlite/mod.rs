@@ -7,6 +7,7 @@ mod error;
 mod filter;
 mod functions;
 mod info;
+mod names;
 mod rows;
 mod schema;
 mod session;

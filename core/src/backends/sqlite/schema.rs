@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::compile::{json_path, path_expression, quote};
 use super::encode::{for_column, is_json};
 use super::filter::FilterCompiler;
 use super::functions::DECIMAL;
+use super::names::{json_path, path_expression, quote};
 use super::session::SqliteSession;
 use crate::backend::{Session, TransactionOptions};
 use crate::error::{Error, Kind, Result};

@@ -267,7 +267,7 @@ fn native(connection: &Connection, text: &str, parameters: &Value, interrupt: &I
         let affected = prepared.raw_execute().map_err(failed)?;
         return Ok(Value::Map(crate::document! { "affected" => affected }));
     }
-    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut source = prepared.raw_query();
     let mut rows = Vec::new();
     while let Some(row) = source.next().map_err(failed)? {
