@@ -1,1 +1,76 @@
-//! farm-db core.
+//! `farm_db._native`: the core as the Python package sees it. `python/farm_db/_native.pyi` says what is here.
+//!
+//! Threads of the core never touch the interpreter: results wait in a queue a loop, and Python objects are built on the
+//! thread of the loop (`bridge`). Host values become core values at one place (`input`), core values host objects at one
+//! place (`output`).
+
+mod bridge;
+mod clock;
+mod engine;
+mod error;
+mod input;
+mod instance;
+mod json;
+mod operation;
+mod output;
+mod reply;
+mod repository;
+mod shape;
+mod transaction;
+
+use pyo3::prelude::*;
+
+/// The Rust core of farm-db. Private: use `farm_db`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::bridge::LoopBridge;
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::operation::Operation;
+    #[pymodule_export]
+    use super::repository::{Repository, Stream};
+    #[pymodule_export]
+    use super::shape::Shape;
+    #[pymodule_export]
+    use super::transaction::Transaction;
+
+    use farm_db_core::config::{DatabaseUrl, Location};
+    use farm_db_core::{Contract, Value, document, error};
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    const __VERSION__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", __VERSION__)
+    }
+
+    /// Every kind of error: name, code, retryable, HTTP status, meaning.
+    #[pyfunction]
+    fn error_table() -> Vec<(&'static str, &'static str, bool, u16, &'static str)> {
+        error::TABLE.iter().map(|e| (e.name, e.code, e.retryable, e.http_status, e.meaning)).collect()
+    }
+
+    /// The canonical JSON of a contract and its sha-256.
+    #[pyfunction]
+    fn normalise_contract(py: Python<'_>, contract: &str) -> PyResult<(String, String)> {
+        let contract = Contract::parse(contract).map_err(|failure| super::error::to_python(py, &failure))?;
+        Ok((contract.to_json(), contract.hash()))
+    }
+
+    /// The parts of a URL that may be shown.
+    #[pyfunction]
+    fn parse_url(py: Python<'_>, url: &str) -> PyResult<Py<PyAny>> {
+        let url = DatabaseUrl::parse(url).map_err(|failure| super::error::to_python(py, &failure))?;
+        let database = match url.location() {
+            Location::Memory => None,
+            Location::File(path) => Some(path.clone()),
+            Location::Server(server) => server.database.clone(),
+        };
+        let facts = document! { "backend" => url.backend().name(), "url" => url.redacted(), "database" => database };
+        super::output::value(py, &Value::Map(facts)).map(Bound::unbind)
+    }
+}

@@ -35,9 +35,11 @@ class Shape:
         *,
         post_init: bool = False,
         extra: bool = False,
+        json_keys: Mapping[str, str | None] | None = None,
     ) -> Shape:
         """fields: (stored name, attribute, reader, writer). post_init: call `model_post_init(None)` on every instance.
-        extra: undeclared keys go to `__pydantic_extra__`."""
+        extra: undeclared keys go to `__pydantic_extra__`. json_keys: keys of JSON bodies by attribute, where they are not
+        the attribute; None leaves the field out."""
 
 @final
 class Engine:

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod create;
+mod json;
 mod modify;
 mod page;
 mod read;
@@ -13,6 +14,7 @@ mod stream;
 use std::sync::Arc;
 
 use self::arguments::Arguments;
+pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::rowset::RowSet;
 pub use self::stream::RowStream;
 use crate::backend::{Access, Statement};

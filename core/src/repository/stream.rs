@@ -8,6 +8,7 @@ use crate::backend::{Operation, RowBatches};
 use crate::database::Lease;
 use crate::error::{Error, Result};
 use crate::query::matches;
+use crate::runtime;
 use crate::schema::Entity;
 use crate::transaction::Transaction;
 use crate::value::Map;
@@ -17,14 +18,36 @@ const MAX_BATCH: usize = 100_000;
 
 /// Rows that come in batches. Holds one connection until the end, or until it is dropped.
 pub struct RowStream {
-    batches: Option<Box<dyn RowBatches>>,
-    lease: Lease,
+    open: Option<Open>,
     entity: Arc<Entity>,
     query: Query,
     columns: Arc<[usize]>,
     residual: bool,
     skip: u64,
     left: u64,
+}
+
+/// What is held while rows come.
+struct Open {
+    batches: Box<dyn RowBatches>,
+    lease: Lease,
+}
+
+impl Open {
+    /// Ends, and gives the session back to a transaction that it came from.
+    async fn close(mut self) {
+        if let Some(session) = self.batches.finish().await {
+            self.lease.put_back(session);
+        }
+    }
+}
+
+impl Drop for RowStream {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            runtime::spawn(open.close()).detach();
+        }
+    }
 }
 
 impl Repository {
@@ -49,7 +72,7 @@ impl Repository {
         let residual = !statement.is_exact();
         let (skip, left) = if residual { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
         let batches = lease.take()?.stream(statement, batch).await?;
-        Ok(RowStream { batches: Some(batches), lease, entity: Arc::clone(&self.entity), query, columns, residual, skip, left })
+        Ok(RowStream { open: Some(Open { batches, lease }), entity: Arc::clone(&self.entity), query, columns, residual, skip, left })
     }
 }
 
@@ -57,8 +80,8 @@ impl RowStream {
     /// The next batch, never empty; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<RowSet>> {
         while self.left > 0 {
-            let Some(batches) = &mut self.batches else { return Ok(None) };
-            let Some(rows) = batches.next().await? else { break };
+            let Some(open) = &mut self.open else { return Ok(None) };
+            let Some(rows) = open.batches.next().await? else { break };
             let rows = RowSet::new(&self.entity, Arc::clone(&self.columns), rows);
             let rows = if self.residual { self.filtered(rows)? } else { rows };
             if !rows.is_empty() {
@@ -89,10 +112,8 @@ impl RowStream {
 
     /// Ends early and gives the connection back.
     pub async fn close(&mut self) {
-        if let Some(batches) = self.batches.take()
-            && let Some(session) = batches.finish().await
-        {
-            self.lease.put_back(session);
+        if let Some(open) = self.open.take() {
+            open.close().await;
         }
     }
 }

@@ -129,7 +129,7 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 /// Reads one tagged JSON value; anything after it is an error.
 pub fn read(json: &[u8]) -> Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = Seed { depth: 0 }.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let value = Seed::default().deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| Error::invalid_value(format!("invalid tagged json: {error}")))
 }
 
@@ -145,11 +145,13 @@ pub fn read_map(json: &[u8]) -> Result<Map> {
 ///
 /// Operator documents such as `{"$gt": 1}` stay maps: only the tags are looked at.
 fn untag(map: &Map) -> Option<Result<Value>> {
-    if map.len() != 1 {
-        return None;
-    }
     let (tag, inner) = map.get_index(0)?;
-    let value = match (tag.as_str(), inner) {
+    if map.len() == 1 { read_tag(tag, inner) } else { None }
+}
+
+/// The value that a tag and what stands behind it mean; `None` where it is no tag.
+pub fn read_tag(tag: &str, inner: &Value) -> Option<Result<Value>> {
+    let value = match (tag, inner) {
         ("$numberLong", Value::Text(text)) => text
             .parse()
             .map(Value::Int)
@@ -184,8 +186,9 @@ fn read_binary(binary: &Map) -> Result<Value> {
     bytes.map(Value::Bytes).ok_or_else(|| Error::invalid_value("expected base64 bytes in $binary"))
 }
 
-#[derive(Clone, Copy)]
-struct Seed {
+/// A serde seed for a [`Value`], for readers of tagged JSON that build something else around it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seed {
     depth: usize,
 }
 

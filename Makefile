@@ -1,0 +1,48 @@
+# Every target brings what it needs and is fast the second time; `make help` lists them.
+PYTHON ?= python3
+PREPARE := $(PYTHON) scripts/prepare.py
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: demo serve test test-fast bench lint fmt build clean help
+# Recipes share virtual environments and cargo's lock: one at a time.
+.NOTPARALLEL:
+
+demo: ## real data, a FastAPI app under uvicorn and the farm command on one SQLite file; ends by itself
+	@$(PREPARE) demo
+	@.work/demo/bin/python examples/countries/demo.py
+
+serve: ## the app of the demonstration until Ctrl-C; PORT=8000
+	@$(PREPARE) demo
+	@.work/demo/bin/python examples/countries/serve.py --port $(PORT)
+
+test: ## every test; ends with one line: N passed, N failed, N skipped
+	@$(PREPARE) test
+	@$(PYTHON) scripts/test.py
+
+test-fast: ## the tests without release builds and slow ones
+	@$(PREPARE) test
+	@$(PYTHON) scripts/test.py --fast
+
+bench: ## against other libraries on SQLite, a few minutes; QUICK=1 for a look, ARGS="--only farm_db,aiosqlite"
+	@$(PREPARE) bench
+	@.work/bench/bin/python -m benches $(if $(QUICK),--quick) $(ARGS)
+
+lint: ## formatting, linters, types
+	@$(PREPARE) lint
+	@$(PYTHON) scripts/lint.py
+
+fmt: ## format everything
+	@$(PREPARE) lint
+	@$(PYTHON) scripts/lint.py --fix
+
+build: ## the release wheel (dist/) and the release addon (.work/release/)
+	@$(PREPARE) build
+
+clean: ## remove everything that was built or installed
+	rm -rf .work .venv dist target node_modules examples/*/node_modules benches/node_modules js/*/dist
+	rm -f python/farm_db/_native*.so js/db-native/npm/*/*.node
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,279 @@
+//! Promises: work of the core on one side, JavaScript's thread on the other.
+//!
+//! One queue an environment (the main thread, or one worker). Work that is done pushes its outcome and, if nobody did
+//! since the last drain, wakes the environment through its thread-safe function. The drain settles everything that is
+//! there. The function keeps the event loop alive only while something is under way, so a process ends by itself.
+//! Invariant: after the environment is torn down nothing touches it; what was under way is forgotten.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use farm_db_core::{Result, runtime};
+use futures_util::FutureExt as _;
+use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi::{Env, sys};
+
+use crate::error;
+use crate::stream::NativeStream;
+use crate::transaction::NativeTransaction;
+
+/// What a promise resolves to.
+pub(crate) enum Outcome {
+    /// JSON as a `Buffer`.
+    Json(Vec<u8>),
+    Transaction(NativeTransaction),
+    Stream(NativeStream),
+}
+
+impl Outcome {
+    /// JSON null.
+    pub(crate) fn nothing() -> Self {
+        Self::Json(b"null".to_vec())
+    }
+}
+
+struct Settled {
+    deferred: sys::napi_deferred,
+    /// The value, or the JSON of an error.
+    outcome: std::result::Result<Outcome, String>,
+}
+
+// SAFETY: a deferred is only a token here; it is used on the environment's thread alone (`Queue::drain`).
+unsafe impl Send for Settled {}
+
+struct State {
+    /// Null once the environment is torn down.
+    waker: sys::napi_threadsafe_function,
+    settled: Vec<Settled>,
+    /// Whether a drain is already under way to the environment.
+    woken: bool,
+}
+
+// SAFETY: a thread-safe function may be called from every thread; it is nulled, under the lock, before it dies.
+unsafe impl Send for State {}
+
+/// The queue of one environment.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Promises that are not settled; changed on the environment's thread only.
+    pending: AtomicUsize,
+}
+
+thread_local! {
+    /// The queue of the environment that runs on this thread.
+    static CURRENT: RefCell<Option<(sys::napi_env, Arc<Queue>)>> = const { RefCell::new(None) };
+}
+
+/// A promise for the outcome of `work`, which starts at once and runs on the core's executor.
+pub(crate) fn promise<'env, F>(env: &Env, work: F) -> napi::Result<PromiseRaw<'env, ()>>
+where
+    F: Future<Output = Result<Outcome>> + Send + 'static,
+{
+    let queue = Queue::of(env)?;
+    let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: `env` is the environment of this call, and both places are writable.
+    check(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
+    queue.hold(env.raw());
+    let settled = Settled { deferred, outcome: Err(String::new()) };
+    let sender = Arc::clone(&queue);
+    runtime::spawn(async move {
+        let mut settled = settled;
+        settled.outcome = match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(outcome) => outcome.map_err(|error| error::to_json(&error)),
+            Err(panic) => Err(error::to_json(&error::of_panic(&*panic))),
+        };
+        sender.push(settled);
+    })
+    .detach();
+    Ok(PromiseRaw::new(env.raw(), promise))
+}
+
+fn check(status: sys::napi_status) -> napi::Result<()> {
+    if status == sys::Status::napi_ok {
+        return Ok(());
+    }
+    Err(napi::Error::new(napi::Status::from(status), "the environment is shutting down"))
+}
+
+impl Queue {
+    /// The queue of this environment, made with its first promise.
+    fn of(env: &Env) -> napi::Result<Arc<Self>> {
+        CURRENT.with_borrow_mut(|current| match current {
+            Some((owner, queue)) if *owner == env.raw() => Ok(Arc::clone(queue)),
+            _ => {
+                let queue = Self::create(env.raw())?;
+                *current = Some((env.raw(), Arc::clone(&queue)));
+                Ok(queue)
+            }
+        })
+    }
+
+    fn create(env: sys::napi_env) -> napi::Result<Arc<Self>> {
+        let state = State { waker: ptr::null_mut(), settled: Vec::new(), woken: false };
+        let queue = Arc::new(Self { state: Mutex::new(state), pending: AtomicUsize::new(0) });
+        // One count belongs to the thread-safe function and one to the cleanup hook; neither outlives the other's use.
+        let context = Arc::into_raw(Arc::clone(&queue)).cast_mut().cast::<c_void>();
+        let mut name = ptr::null_mut();
+        let mut waker = ptr::null_mut();
+        // SAFETY: `env` is the environment of this call; `context` stays valid because its count is never given back
+        // before `forget_environment`, after which the function is not called any more.
+        unsafe {
+            check(sys::napi_create_string_utf8(env, c"farm-db".as_ptr(), 7, &raw mut name))?;
+            check(sys::napi_create_threadsafe_function(
+                env,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                name,
+                0,
+                1,
+                ptr::null_mut(),
+                None,
+                context,
+                Some(on_wake),
+                &raw mut waker,
+            ))?;
+            check(sys::napi_unref_threadsafe_function(env, waker))?;
+            // Added after the function, so it runs before the function's own end.
+            check(sys::napi_add_env_cleanup_hook(env, Some(forget_environment), context))?;
+        }
+        queue.lock().waker = waker;
+        Ok(queue)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more promise is under way: the event loop must not end.
+    fn hold(&self, env: sys::napi_env) {
+        if self.pending.fetch_add(1, Ordering::Relaxed) == 0 {
+            let state = self.lock();
+            if !state.waker.is_null() {
+                // SAFETY: on the environment's thread, with a function that is alive while it is not null.
+                unsafe { sys::napi_ref_threadsafe_function(env, state.waker) };
+            }
+        }
+    }
+
+    /// `count` promises were settled.
+    fn release(&self, env: sys::napi_env, count: usize) {
+        if self.pending.fetch_sub(count, Ordering::Relaxed) == count {
+            let state = self.lock();
+            if !state.waker.is_null() {
+                // SAFETY: as in `hold`.
+                unsafe { sys::napi_unref_threadsafe_function(env, state.waker) };
+            }
+        }
+    }
+
+    /// Hands an outcome over; from every thread.
+    fn push(&self, settled: Settled) {
+        let mut state = self.lock();
+        if state.waker.is_null() {
+            return;
+        }
+        state.settled.push(settled);
+        if !state.woken {
+            state.woken = true;
+            // SAFETY: the function is alive while it is not null, which cannot change while the lock is held.
+            unsafe {
+                sys::napi_call_threadsafe_function(
+                    state.waker,
+                    ptr::null_mut(),
+                    sys::ThreadsafeFunctionCallMode::nonblocking,
+                );
+            }
+        }
+    }
+
+    /// Settles everything that is there; on the environment's thread.
+    fn drain(&self, env: sys::napi_env) {
+        let settled = {
+            let mut state = self.lock();
+            state.woken = false;
+            std::mem::take(&mut state.settled)
+        };
+        let count = settled.len();
+        for one in settled {
+            // SAFETY: called by Node on the environment's thread, which is alive.
+            unsafe { settle(env, one) };
+        }
+        if count > 0 {
+            self.release(env, count);
+        }
+    }
+}
+
+/// Settles one promise. A status other than ok means that the environment is ending, and then nobody waits.
+///
+/// # Safety
+/// On the thread of `env`, inside a callback of Node.
+unsafe fn settle(env: sys::napi_env, settled: Settled) {
+    let mut scope = ptr::null_mut();
+    // SAFETY: see the function's contract; the scope is closed below.
+    unsafe {
+        sys::napi_open_handle_scope(env, &raw mut scope);
+        let value = match settled.outcome {
+            Ok(outcome) => value_of(env, outcome).map_err(|error| error.reason.to_string()),
+            Err(error) => Err(error),
+        };
+        match value {
+            Ok(value) => sys::napi_resolve_deferred(env, settled.deferred, value),
+            Err(error) => sys::napi_reject_deferred(env, settled.deferred, error_of(env, &error)),
+        };
+        sys::napi_close_handle_scope(env, scope);
+    }
+}
+
+unsafe fn value_of(env: sys::napi_env, outcome: Outcome) -> napi::Result<sys::napi_value> {
+    // SAFETY: as in `settle`.
+    unsafe {
+        match outcome {
+            Outcome::Json(json) => {
+                let mut value = ptr::null_mut();
+                let place = ptr::null_mut();
+                check(sys::napi_create_buffer_copy(env, json.len(), json.as_ptr().cast(), place, &raw mut value))?;
+                Ok(value)
+            }
+            Outcome::Transaction(transaction) => NativeTransaction::to_napi_value(env, transaction),
+            Outcome::Stream(stream) => NativeStream::to_napi_value(env, stream),
+        }
+    }
+}
+
+unsafe fn error_of(env: sys::napi_env, message: &str) -> sys::napi_value {
+    let (mut text, mut error) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: as in `settle`; the text lives until it is copied.
+    unsafe {
+        sys::napi_create_string_utf8(env, message.as_ptr().cast(), message.len().cast_signed(), &raw mut text);
+        sys::napi_create_error(env, ptr::null_mut(), text, &raw mut error);
+    }
+    error
+}
+
+/// Node's call on the environment's thread after a wake; without an environment when that is ending.
+unsafe extern "C" fn on_wake(env: sys::napi_env, _function: sys::napi_value, context: *mut c_void, _data: *mut c_void) {
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: `context` is the queue of `create`, whose count is kept.
+    let queue = unsafe { &*context.cast::<Queue>() };
+    queue.drain(env);
+}
+
+/// The environment ends: from here on nothing may touch it.
+unsafe extern "C" fn forget_environment(context: *mut c_void) {
+    // SAFETY: as in `on_wake`. The count is kept for ever, because Node may still hold the context in its function.
+    let queue = unsafe { &*context.cast::<Queue>() };
+    {
+        let mut state = queue.lock();
+        state.waker = ptr::null_mut();
+        state.settled.clear();
+    }
+    CURRENT.with_borrow_mut(|current| *current = None);
+}

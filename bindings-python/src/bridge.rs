@@ -1,0 +1,154 @@
+//! From threads of the core to an asyncio event loop: one queue, one flag and one eventfd a loop.
+//!
+//! A finished operation is pushed, and the loop is woken only when the flag was down. The drain runs on the loop's thread,
+//! builds Python objects within a budget a turn and wakes the loop again for what is left. The queue holds at most the
+//! operations under way. A cancelled operation and a closed loop are simply dropped.
+
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::SegQueue;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::operation::Operation;
+use crate::reply::Outcome;
+
+/// How long one turn of the loop builds objects; a longer result goes on in the next turn.
+const BUDGET: Duration = Duration::from_micros(500);
+
+/// A finished operation whose result waits for the loop's thread.
+pub(crate) struct Completion {
+    pub(crate) operation: Py<Operation>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What threads share with a loop.
+pub(crate) struct LoopQueue {
+    queue: SegQueue<Completion>,
+    signalled: AtomicBool,
+    event: OwnedFd,
+}
+
+impl LoopQueue {
+    fn new() -> PyResult<Self> {
+        // SAFETY: eventfd takes no pointers; a negative result is checked before it is used.
+        let event = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if event < 0 {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        // SAFETY: the descriptor is new and ours alone.
+        let event = unsafe { OwnedFd::from_raw_fd(event) };
+        Ok(Self { queue: SegQueue::new(), signalled: AtomicBool::new(false), event })
+    }
+
+    /// Hands a completion over; any thread, no interpreter needed.
+    pub(crate) fn push(&self, completion: Completion) {
+        self.queue.push(completion);
+        self.signal();
+    }
+
+    fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            let one = 1_u64;
+            // SAFETY: writes eight bytes of a local variable to a descriptor that we own.
+            unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
+        }
+    }
+
+    fn clear(&self) {
+        let mut count = 0_u64;
+        // SAFETY: reads eight bytes into a local variable from a descriptor that we own.
+        unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), 8) };
+        self.signalled.store(false, Ordering::Release);
+    }
+}
+
+/// The reader callback of one loop.
+#[pyclass(frozen, module = "farm_db._native")]
+pub(crate) struct LoopBridge {
+    queue: Arc<LoopQueue>,
+}
+
+#[pymethods]
+impl LoopBridge {
+    /// Called by the loop when operations have finished.
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        self.queue.clear();
+        let started = Instant::now();
+        while let Some(mut completion) = self.queue.queue.pop() {
+            let done = if completion.operation.get().is_pending() {
+                completion.outcome.advance(py, started + BUDGET)
+            } else {
+                // The caller has gone; nothing is built for nobody.
+                continue;
+            };
+            match done {
+                Some(result) => {
+                    if let Err(error) = Operation::complete(completion.operation.bind(py), result) {
+                        self.queue.signal();
+                        return Err(error);
+                    }
+                }
+                // To the back, so that one large result does not hold up the small ones.
+                None => self.queue.queue.push(completion),
+            }
+            if started.elapsed() > BUDGET && !self.queue.queue.is_empty() {
+                self.queue.signal();
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A loop that this thread has run, and its queue.
+struct Known {
+    event_loop: Py<PyAny>,
+    queue: Arc<LoopQueue>,
+}
+
+thread_local! {
+    static LOOPS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The loop that runs on this thread, and its queue; `RuntimeError` where none runs.
+pub(crate) fn current(py: Python<'_>) -> PyResult<(Py<PyAny>, Arc<LoopQueue>)> {
+    let get = GET_RUNNING_LOOP.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
+        Ok(py.import("asyncio")?.getattr("get_running_loop")?.unbind())
+    })?;
+    let event_loop = get.bind(py).call0()?;
+    let known = LOOPS.with_borrow(|loops| {
+        let known = loops.iter().rev().find(|known| known.event_loop.is(&event_loop));
+        known.map(|known| Arc::clone(&known.queue))
+    });
+    let queue = match known {
+        Some(queue) => queue,
+        None => attach(&event_loop)?,
+    };
+    Ok((event_loop.unbind(), queue))
+}
+
+/// Makes the queue of a new loop, and forgets loops of this thread that are closed.
+fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<LoopQueue>> {
+    let py = event_loop.py();
+    let queue = Arc::new(LoopQueue::new()?);
+    let bridge = Bound::new(py, LoopBridge { queue: Arc::clone(&queue) })?;
+    event_loop.call_method1("add_reader", (queue.event.as_raw_fd(), bridge.getattr("drain")?))?;
+    let is_open = |known: &Known| {
+        let closed = known.event_loop.bind(py).call_method0("is_closed").and_then(|closed| closed.is_truthy());
+        !closed.unwrap_or(true)
+    };
+    let (open, closed): (Vec<_>, Vec<_>) = LOOPS.take().into_iter().partition(is_open);
+    LOOPS.with_borrow_mut(|loops| {
+        loops.extend(open);
+        loops.push(Known { event_loop: event_loop.clone().unbind(), queue: Arc::clone(&queue) });
+    });
+    drop(closed);
+    Ok(queue)
+}

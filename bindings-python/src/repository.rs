@@ -1,0 +1,208 @@
+//! The verbs of an entity as Python sees them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use farm_db_core::repository::JsonShape;
+use farm_db_core::schema::Record;
+use farm_db_core::{Map, Reply as CoreReply, RowStream, Value, Verb};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{self, Failure};
+use crate::input;
+use crate::operation::{self, Operation};
+use crate::reply::Reply;
+use crate::shape::{Inner, Layout};
+use crate::transaction::Transaction;
+
+/// The verbs of one entity.
+#[pyclass(frozen, module = "farm_db._native")]
+pub(crate) struct Repository {
+    inner: farm_db_core::Repository,
+    layout: Layout,
+    json: Arc<JsonShape>,
+}
+
+/// The core's reply as one that Python objects are built from.
+fn shaped(reply: CoreReply, layout: Layout) -> Reply {
+    match reply {
+        CoreReply::Nothing => Reply::Nothing,
+        CoreReply::Row(row) => Reply::Row(row.map(|row| (row, layout))),
+        CoreReply::Rows(rows) => Reply::Rows(rows, layout),
+        CoreReply::Page { rows, next } => Reply::Page(rows, layout, next),
+        CoreReply::Count(count) => Reply::Count(count),
+        CoreReply::Bool(truth) => Reply::Bool(truth),
+        CoreReply::Values(values) => Reply::Value(Value::List(values)),
+        CoreReply::Map(map) => Reply::Value(Value::Map(map)),
+    }
+}
+
+impl Repository {
+    pub(crate) fn new(inner: farm_db_core::Repository, shape: &Arc<Inner>) -> Self {
+        let layout = Layout::new(shape, inner.entity());
+        Self { layout, json: Arc::new(shape.to_json()), inner }
+    }
+
+    /// The arguments of a verb; instances of the model are taken by its shape.
+    fn arguments(&self, arguments: &Bound<'_, PyDict>) -> Result<Map, Failure> {
+        let mut map = Map::with_capacity(arguments.len());
+        for (name, value) in arguments.iter() {
+            let name: String = name.extract()?;
+            let value = match name.as_str() {
+                "record" => self.record_map(&value)?,
+                "records" => {
+                    let records = value.try_iter()?.map(|item| self.record_map(&item?));
+                    Value::List(records.collect::<Result<Vec<_>, Failure>>()?)
+                }
+                _ => input::value(&value)?,
+            };
+            map.insert(name, value);
+        }
+        Ok(map)
+    }
+
+    fn record_map(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
+        if self.layout.is_instance(object)? { self.layout.map(object) } else { input::value(object) }
+    }
+
+    fn query(py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Map> {
+        input::dict(query).map_err(|failure| failure.to_python(py))
+    }
+}
+
+#[pymethods]
+impl Repository {
+    #[pyo3(signature = (id, tx))]
+    fn get(&self, py: Python<'_>, id: &Bound<'_, PyAny>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+        let id = input::value(id).map_err(|failure| failure.to_python(py))?;
+        let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
+        operation::start(py, async move {
+            let rows = inner.get(id, tx.as_ref()).await?;
+            Ok(Reply::Row(Some((rows, layout))))
+        })
+    }
+
+    #[pyo3(signature = (instances, tx))]
+    fn create_many(
+        &self,
+        py: Python<'_>,
+        instances: &Bound<'_, PyAny>,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
+        let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
+            self.layout.record(&item?).map_err(|failure| match failure {
+                Failure::Core(failure) => error::to_python(py, &failure.with("row", index)),
+                Failure::Host(error) => error,
+            })
+        };
+        let records = instances.try_iter()?.enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
+        let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
+        operation::start(py, async move {
+            let rows = inner.create_many(records, tx.as_ref()).await?;
+            Ok(Reply::Rows(rows, layout))
+        })
+    }
+
+    #[pyo3(signature = (verb, arguments, tx))]
+    fn call(
+        &self,
+        py: Python<'_>,
+        verb: &str,
+        arguments: &Bound<'_, PyDict>,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
+        let verb = Verb::parse(verb).map_err(|failure| error::to_python(py, &failure))?;
+        let arguments = self.arguments(arguments).map_err(|failure| failure.to_python(py))?;
+        let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
+        operation::start(py, async move {
+            inner.call(verb, arguments, tx.as_ref()).await.map(|reply| shaped(reply, layout))
+        })
+    }
+
+    #[pyo3(signature = (query, tx))]
+    fn json(&self, py: Python<'_>, query: &Bound<'_, PyDict>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+        let query = Self::query(py, query)?;
+        let (inner, json, tx) = (self.inner.clone(), Arc::clone(&self.json), Transaction::handle(tx));
+        operation::start(py, async move {
+            let mut bytes = Vec::new();
+            match inner.call(Verb::Find, query, tx.as_ref()).await? {
+                CoreReply::Rows(rows) => rows.write_json(&json, &mut bytes)?,
+                _ => return Err(farm_db_core::Error::internal("find answered no rows")),
+            }
+            Ok(Reply::Bytes(bytes))
+        })
+    }
+
+    #[pyo3(signature = (query, tx))]
+    fn dicts(&self, py: Python<'_>, query: &Bound<'_, PyDict>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+        let query = Self::query(py, query)?;
+        let (inner, layout, tx) = (self.inner.clone(), self.layout.as_dict(), Transaction::handle(tx));
+        operation::start(py, async move {
+            inner.call(Verb::Find, query, tx.as_ref()).await.map(|reply| shaped(reply, layout))
+        })
+    }
+
+    #[pyo3(signature = (query, batch, tx))]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        batch: usize,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Stream> {
+        let query = Self::query(py, query)?;
+        let start = Start { inner: self.inner.clone(), query, batch, tx: Transaction::handle(tx) };
+        let state = Arc::new(Mutex::new(Some(State::New(Box::new(start)))));
+        Ok(Stream { state, layout: self.layout.clone() })
+    }
+}
+
+struct Start {
+    inner: farm_db_core::Repository,
+    query: Map,
+    batch: usize,
+    tx: Option<farm_db_core::Transaction>,
+}
+
+/// Taken out while a batch is fetched; `None` then, and after the end.
+enum State {
+    New(Box<Start>),
+    Open(Box<RowStream>),
+}
+
+/// Rows in batches; holds one connection until it ends or is closed.
+#[pyclass(frozen, module = "farm_db._native")]
+pub(crate) struct Stream {
+    state: Arc<Mutex<Option<State>>>,
+    layout: Layout,
+}
+
+#[pymethods]
+impl Stream {
+    fn next(&self, py: Python<'_>) -> PyResult<Py<Operation>> {
+        let slot = Arc::clone(&self.state);
+        let layout = self.layout.clone();
+        let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        operation::start(py, async move {
+            let mut stream = match taken {
+                None => return Ok(Reply::Nothing),
+                Some(State::New(start)) => {
+                    Box::new(start.inner.stream(start.query, start.batch, start.tx.as_ref()).await?)
+                }
+                Some(State::Open(stream)) => stream,
+            };
+            match stream.next().await? {
+                None => Ok(Reply::Nothing),
+                Some(rows) => {
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(State::Open(stream));
+                    Ok(Reply::Rows(rows, layout))
+                }
+            }
+        })
+    }
+
+    /// Gives the connection back.
+    fn close(&self) {
+        drop(self.state.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}

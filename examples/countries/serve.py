@@ -1,0 +1,59 @@
+"""The app under uvicorn, its file filled with countries: `python serve.py [--port N] [--database URL]`.
+
+Prints the address of the app and of its OpenAPI page; `--port 0` takes a free port. Ends on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+
+import uvicorn
+
+
+def listen(port: int) -> socket.socket:
+    """A socket of this machine only."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind(("127.0.0.1", port))
+    except OSError as error:
+        sys.exit(
+            f"error: port {port} cannot be used ({error.strerror}): try another with --port, or make serve PORT=8001"
+        )
+    # From here on connections wait for the app instead of being refused.
+    server.listen(128)
+    return server
+
+
+async def fill() -> int:
+    """Loads the countries unless they are there."""
+    from app import db
+    from load import load
+    from model import Country
+
+    async with db:
+        return await db.repository(Country).count() or await load(db)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The countries app under uvicorn.")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--database", help="default: DATABASE_URL, else sqlite:///countries.db")
+    arguments = parser.parse_args()
+    if arguments.database:
+        os.environ["DATABASE_URL"] = arguments.database
+
+    server = listen(arguments.port)
+    address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    print(f"countries: {asyncio.run(fill())}")
+    print(f"app:       {address}/countries")
+    print(f"OpenAPI:   {address}/docs", flush=True)
+    uvicorn.Server(uvicorn.Config("app:app", log_level="warning")).run(sockets=[server])
+
+
+if __name__ == "__main__":
+    main()

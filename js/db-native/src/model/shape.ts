@@ -1,0 +1,90 @@
+/**
+ * Shapes: what encoding and decoding must know of a value, worked out once a model. A shape leads from attributes to
+ * stored names at every depth.
+ */
+import { FarmDbError } from "../error.js";
+import type { Default, FieldDefinition, Kind } from "./definition.js";
+import type { Model } from "./model.js";
+
+/** What is known of a value. */
+export interface Shape {
+  readonly kind: Kind;
+  /** Ints are read as bigint, always. */
+  readonly bigint: boolean;
+  /** The fields of a model. */
+  readonly members?: Members;
+  /** The elements of a list, or the values of a map. */
+  readonly element?: Shape;
+}
+
+/** The fields of a model, nested or not. */
+export interface Members {
+  /** For messages: the table, or the path of a nested model in it. */
+  readonly owner: string;
+  readonly byAttribute: ReadonlyMap<string, Member>;
+  /** Whether undeclared keys are kept. */
+  readonly extra: boolean;
+}
+
+/** One field of a model. */
+export interface Member {
+  readonly attribute: string;
+  /** The stored name. */
+  readonly column: string;
+  readonly shape: Shape;
+  readonly default: Default | undefined;
+}
+
+/** Anything: below it nothing is known. */
+export const ANY: Shape = { kind: "any", bigint: false };
+
+const known = new WeakMap<Model, Members>();
+
+/** The fields of a model. */
+export function membersOf(model: Model): Members {
+  let members = known.get(model);
+  if (members === undefined) {
+    const definitions = Object.entries(model.fields).map(([name, field]) => [name, field.definition] as const);
+    members = compile(model.table, definitions, false);
+    known.set(model, members);
+  }
+  return members;
+}
+
+function compile(owner: string, definitions: (readonly [string, FieldDefinition])[], extra: boolean): Members {
+  const byAttribute = new Map<string, Member>();
+  for (const [attribute, definition] of definitions) {
+    const column = definition.column ?? attribute;
+    byAttribute.set(attribute, {
+      attribute,
+      column,
+      shape: shapeOf(`${owner}.${attribute}`, definition),
+      default: definition.default,
+    });
+  }
+  return { owner, byAttribute, extra };
+}
+
+function shapeOf(owner: string, definition: FieldDefinition): Shape {
+  const inner = definition.items ?? definition.values;
+  return {
+    kind: definition.kind,
+    bigint: definition.bigint === true,
+    ...(inner === undefined ? {} : { element: shapeOf(owner, inner) }),
+    ...(definition.fields === undefined
+      ? {}
+      : { members: compile(owner, Object.entries(definition.fields), definition.extra === true) }),
+  };
+}
+
+/** The field of this attribute; `undefined` where the model keeps undeclared keys. */
+export function memberOf(members: Members, attribute: string): Member | undefined {
+  const member = members.byAttribute.get(attribute);
+  if (member !== undefined || members.extra) return member;
+  const stored = [...members.byAttribute.values()].find((one) => one.column === attribute);
+  const hint = stored === undefined ? "" : `, did you mean ${JSON.stringify(stored.attribute)}?`;
+  throw new FarmDbError("unknown_field", `${members.owner} has no field ${JSON.stringify(attribute)}${hint}`, {
+    entity: members.owner,
+    field: attribute,
+  });
+}

@@ -1,0 +1,131 @@
+/** The addon: how it is found, what it offers, and how its errors become ours. */
+import { existsSync } from "node:fs";
+import { ERROR_TABLE, FarmDbError, type FarmDbErrorCode } from "./error.js";
+import { readAny } from "./wire/reader.js";
+import { writeFree } from "./wire/record.js";
+
+/** One database as the addon sees it. Arguments and replies are tagged JSON. @internal */
+export interface NativeEngine {
+  readonly backend: string;
+  readonly url: string;
+  readonly isConnected: boolean;
+  contract(): string;
+  contractHash(): string;
+  capabilities(): string;
+  poolStats(): string;
+  liveness(): string;
+  connect(mode: string, createMissing: boolean): Promise<Buffer>;
+  close(): Promise<Buffer>;
+  ensureSchema(): Promise<Buffer>;
+  storedContract(): Promise<Buffer>;
+  health(): Promise<Buffer>;
+  stats(): Promise<Buffer>;
+  execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Buffer>;
+  call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Buffer>;
+  begin(isolation: string | null, readOnly: boolean): Promise<NativeTransaction>;
+  stream(entity: string, query: string, batch: number, tx: NativeTransaction | null): Promise<NativeStream>;
+}
+
+/** @internal */
+export interface NativeTransaction {
+  readonly isActive: boolean;
+  commit(): Promise<Buffer>;
+  rollback(): Promise<Buffer>;
+  begin(): Promise<NativeTransaction>;
+}
+
+/** Batches of rows; an empty list is the end. @internal */
+export interface NativeStream {
+  next(): Promise<Buffer>;
+  close(): void;
+}
+
+interface Addon {
+  Engine: {
+    new (url: string, options: string, contract: string): NativeEngine;
+    fromEnvironment(variables: string, options: string, contract: string): NativeEngine;
+  };
+}
+
+let loaded: Addon | undefined;
+
+/** The addon of this machine, loaded once. */
+function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  const name = `@farm/db-native-${platformName()}`;
+  try {
+    // A build of one's own, such as a release build beside the development one, can be put in its place.
+    return require(process.env["FARM_DB_ADDON"] ?? name) as Addon;
+  } catch (cause) {
+    const message = `the addon cannot be loaded: install ${name}`;
+    throw new FarmDbError("invalid_configuration", message, { package: name }, { cause });
+  }
+}
+
+/** As the packages are named: `linux-x64-gnu`, `darwin-arm64` ... */
+function platformName(): string {
+  const { platform, arch } = process;
+  if (platform === "linux") return `linux-${arch}-${isMusl() ? "musl" : "gnu"}`;
+  return platform === "win32" ? `win32-${arch}-msvc` : `${platform}-${arch}`;
+}
+
+/** musl calls its loader so; a machine may have both, but only Alpine and its kin have it without glibc. */
+function isMusl(): boolean {
+  return existsSync("/etc/alpine-release");
+}
+
+/** A database that is not connected yet: of a URL, or of environment variables. @internal */
+export function openEngine(place: string | Environment, options: string, contract: string): NativeEngine {
+  const { Engine } = addon();
+  try {
+    if (typeof place === "string") return new Engine(place, options, contract);
+    return Engine.fromEnvironment(writeFree(relevant(place)), options, contract);
+  } catch (error) {
+    throw rebuilt(error);
+  }
+}
+
+/** Variables by name, such as `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The variables that may name a database; no others leave the host. */
+function relevant(variables: Environment): Environment {
+  const names = Object.keys(variables).filter((name) => /^(DATABASE_|DB_|MONGO_|POSTGRES_|MYSQL_|SQLITE_)/.test(name));
+  return Object.fromEntries(names.map((name) => [name, variables[name]]));
+}
+
+/** What a call of the addon resolves to; its errors become {@link FarmDbError}s with the caller's stack. @internal */
+export async function awaited<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw rebuilt(error);
+  }
+}
+
+/** The JSON of a reply. @internal */
+export async function parsed(call: () => Promise<Buffer>): Promise<any> {
+  return parse(await awaited(call));
+}
+
+/** @internal */
+export function parse(reply: Buffer): any {
+  return JSON.parse(reply.toString("utf8"));
+}
+
+/** The addon's errors carry code, message and context as JSON in their message. */
+function rebuilt(error: unknown): unknown {
+  const text = error instanceof Error ? error.message : "";
+  if (!text.startsWith('{"code":')) return error;
+  const { code, message, context } = JSON.parse(text) as {
+    code: string;
+    message: string;
+    context: Record<string, unknown>;
+  };
+  const known = Object.hasOwn(ERROR_TABLE, code) ? (code as FarmDbErrorCode) : "internal_error";
+  return new FarmDbError(known, message, readAny(context) as Record<string, unknown>);
+}

@@ -1,0 +1,53 @@
+/** The options of repository calls. */
+import type { Transaction } from "../transaction.js";
+import type { Path } from "./path.js";
+
+type SortKey<T> = Path<T> | `-${Path<T>}`;
+
+/** `"-createdAt"`, `["-createdAt", "name"]` or `{ createdAt: -1 }`; `-` is from large to small. */
+export type Sort<T> = SortKey<T> | readonly SortKey<T>[] | { [P in Path<T>]?: 1 | -1 };
+
+/** What every call takes. */
+export interface CallOptions {
+  /** The transaction to run in. */
+  tx?: Transaction | undefined;
+}
+
+/** Which rows, in which order. */
+export interface FindOptions<T> extends CallOptions {
+  sort?: Sort<T> | undefined;
+  limit?: number | undefined;
+  skip?: number | undefined;
+  /** Whether soft-deleted rows are seen too. */
+  deleted?: boolean | undefined;
+}
+
+/** {@link FindOptions}, and which fields of them. */
+export interface SelectOptions<T, K extends keyof T> extends FindOptions<T> {
+  /** Only these fields. */
+  fields?: readonly K[] | undefined;
+}
+
+/** Rows in pages of `limit`, after a cursor. */
+export interface PageOptions<T, K extends keyof T> extends CallOptions {
+  sort?: Sort<T> | undefined;
+  /** 1 to 1,000; 50 unless told. */
+  limit?: number | undefined;
+  /** The `next` of the page before. */
+  after?: string | null | undefined;
+  fields?: readonly K[] | undefined;
+  deleted?: boolean | undefined;
+}
+
+/** One page. */
+export interface Page<R> {
+  readonly rows: R[];
+  /** The cursor to go on from; null on the last page. */
+  readonly next: string | null;
+}
+
+/** A write that may check the row's version. */
+export interface WriteOptions extends CallOptions {
+  /** Refused with `version_conflict` unless the row has this version. */
+  expectedVersion?: number | bigint | undefined;
+}

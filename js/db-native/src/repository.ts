@@ -1,0 +1,305 @@
+/** Repositories: one method a verb of the core. */
+import type { Database } from "./database.js";
+import { FarmDbError } from "./error.js";
+import type { Infer, InferInput, InferKey } from "./model/infer.js";
+import type { Model } from "./model/model.js";
+import { ANY, type Members, membersOf, type Shape } from "./model/shape.js";
+import { awaited, type NativeEngine, type NativeStream, type NativeTransaction, parse, parsed } from "./native.js";
+import type { Filter } from "./query/filter.js";
+import type { CallOptions, FindOptions, Page, PageOptions, SelectOptions, WriteOptions } from "./query/options.js";
+import type { At, Path } from "./query/path.js";
+import type { Update } from "./query/update.js";
+import { Transaction } from "./transaction.js";
+import { resolve, writeFilter } from "./wire/filter.js";
+import { Arguments, type QueryParts, writeFields, writeSort } from "./wire/query.js";
+import { rowReader, valueReader } from "./wire/reader.js";
+import { writeMembers, writeRecord, writeValue } from "./wire/record.js";
+import { writeUpdate } from "./wire/update.js";
+import { Place } from "./wire/writer.js";
+
+/** In place of a filter: `updateMany` and `deleteMany` may touch every row. */
+export const ALL: unique symbol = Symbol("farm-db.ALL");
+
+type Row<M extends Model> = Infer<M>;
+type Picked<M extends Model, K extends keyof Row<M>> = Pick<Row<M>, K> & {};
+type Upsert<M extends Model> = CallOptions & {
+  /** The fields that tell whether the row exists; the key unless told. */
+  on?: readonly (keyof Row<M> & string)[];
+};
+
+/** The rows of one model. Made by `db.repository(Model)`; cheap, and safe to share. */
+export class Repository<M extends Model> {
+  /** The model. */
+  readonly model: M;
+  readonly #database: Database;
+  readonly #engine: NativeEngine;
+  readonly #members: Members;
+  readonly #tx: Transaction | undefined;
+
+  /** @internal */
+  constructor(database: Database, engine: NativeEngine, model: M, tx?: Transaction) {
+    this.#database = database;
+    this.#engine = engine;
+    this.model = model;
+    this.#members = membersOf(model);
+    this.#tx = tx;
+  }
+
+  /** This repository with every call in `tx`. */
+  in(tx: Transaction): Repository<M> {
+    return new Repository(this.#database, this.#engine, this.model, tx);
+  }
+
+  /** Stores a new row and returns it as it is stored. */
+  async create(record: InferInput<M>, options: CallOptions = {}): Promise<Row<M>> {
+    return this.#row("create", new Arguments().add("record", writeRecord(record, this.#members)), options);
+  }
+
+  /** Stores new rows, all or none. */
+  async createMany(records: readonly InferInput<M>[], options: CallOptions = {}): Promise<Row<M>[]> {
+    const json = `[${Array.from(records, (record) => writeRecord(record, this.#members)).join(",")}]`;
+    return this.#rows("create_many", new Arguments().add("records", json), options);
+  }
+
+  /** The row of this key; refused with `not_found` where there is none. */
+  async get(id: InferKey<M>, options: CallOptions = {}): Promise<Row<M>> {
+    return this.#row("get", this.#keyed(id), options);
+  }
+
+  /** The row of this key, or null. */
+  async getOrNone(id: InferKey<M>, options: CallOptions = {}): Promise<Row<M> | null> {
+    return this.#rowOrNull("get_or_none", this.#keyed(id), options);
+  }
+
+  /** The rows of these keys in their order; missing ones are left out. */
+  async getMany(ids: readonly InferKey<M>[], options: CallOptions = {}): Promise<Row<M>[]> {
+    const json = `[${Array.from(ids, (id) => this.#key(id)).join(",")}]`;
+    return this.#rows("get_many", new Arguments().add("ids", json), options);
+  }
+
+  /** The rows that the filter matches. */
+  async find<K extends keyof Row<M> = keyof Row<M>>(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: SelectOptions<Row<M>, K> = {},
+  ): Promise<Picked<M, K>[]> {
+    return this.#rows("find", this.#query(filter, options), options);
+  }
+
+  /** The rows as tagged JSON with stored names, exactly as they left the core: for passing on without parsing. */
+  async findJson<K extends keyof Row<M> = keyof Row<M>>(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: SelectOptions<Row<M>, K> = {},
+  ): Promise<Buffer> {
+    return awaited(() => this.#call("find", this.#query(filter, options), options, true));
+  }
+
+  /** The first row that the filter matches, or null. */
+  async findOne<K extends keyof Row<M> = keyof Row<M>>(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<SelectOptions<Row<M>, K>, "limit"> = {},
+  ): Promise<Picked<M, K> | null> {
+    return this.#rowOrNull("find_one", this.#query(filter, options), options);
+  }
+
+  /**
+   * The rows that the filter matches, one by one, read in batches. Leaving the loop ends the read.
+   *
+   * ```ts
+   * for await (const row of resources.stream({ tags: "a" })) console.log(row.name);
+   * ```
+   */
+  async *stream<K extends keyof Row<M> = keyof Row<M>>(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: SelectOptions<Row<M>, K> & { /** Rows read at once. */ batch?: number } = {},
+  ): AsyncGenerator<Picked<M, K>, void, undefined> {
+    const query = this.#query(filter, options).toString();
+    const batch = options.batch ?? 256;
+    const stream: NativeStream = await awaited(() =>
+      this.#engine.stream(this.model.table, query, batch, this.#native(options)),
+    );
+    const read = rowReader<Picked<M, K>>(this.#members);
+    try {
+      for (;;) {
+        const rows: Record<string, unknown>[] = await parsed(() => stream.next());
+        if (rows.length === 0) return;
+        for (const row of rows) yield read(row);
+      }
+    } finally {
+      stream.close();
+    }
+  }
+
+  /** How many rows the filter matches. */
+  async count(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<FindOptions<Row<M>>, "sort"> = {},
+  ): Promise<number> {
+    return parsed(() => this.#call("count", this.#query(filter, options), options));
+  }
+
+  /** Whether the filter matches a row. */
+  async exists(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<FindOptions<Row<M>>, "sort"> = {},
+  ): Promise<boolean> {
+    return parsed(() => this.#call("exists", this.#query(filter, options), options));
+  }
+
+  /** The different values of a field or path, sorted. Of a list, its elements. */
+  async distinct<P extends Path<Row<M>>>(
+    field: P,
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<FindOptions<Row<M>>, "sort"> = {},
+  ): Promise<(At<Row<M>, P> extends readonly (infer E)[] ? E : At<Row<M>, P>)[]> {
+    const target = resolve(this.#members, field);
+    const args = this.#query(filter, options).plain("field", target.path);
+    const values: unknown[] = await parsed(() => this.#call("distinct", args, options));
+    return values.map(valueReader(innermost(target.shape))) as never;
+  }
+
+  /** A page of rows and the cursor of the next. */
+  async page<K extends keyof Row<M> = keyof Row<M>>(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: PageOptions<Row<M>, K> = {},
+  ): Promise<Page<Picked<M, K>>> {
+    const args = this.#query(filter, options).plain("after", options.after);
+    const { rows, next } = await parsed(() => this.#call("page", args, options));
+    return { rows: rows.map(rowReader<Picked<M, K>>(this.#members)), next };
+  }
+
+  /** Changes the row of this key: fields to set, or operators. */
+  async update(id: InferKey<M>, changes: Update<Row<M>, InferInput<M>>, options: WriteOptions = {}): Promise<Row<M>> {
+    const args = this.#keyed(id).add("changes", writeUpdate(changes, this.#members));
+    return this.#row("update", this.#versioned(args, options), options);
+  }
+
+  /** Changes the first row that the filter matches; how many were matched. */
+  async updateOne(
+    filter: Filter<Row<M>>,
+    update: Update<Row<M>, InferInput<M>>,
+    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> = {},
+  ): Promise<number> {
+    return parsed(() => this.#call("update_one", this.#filtered(filter, update, options.sort), options));
+  }
+
+  /** Changes every row that the filter matches; how many were matched. Every row at all only with {@link ALL}. */
+  async updateMany(
+    filter: Filter<Row<M>> | typeof ALL,
+    update: Update<Row<M>, InferInput<M>>,
+    options: CallOptions = {},
+  ): Promise<number> {
+    const args = this.#many(filter).add("update", writeUpdate(update, this.#members));
+    return parsed(() => this.#call("update_many", args, options));
+  }
+
+  /** Puts a whole record in place of the row of this key. */
+  async replace(id: InferKey<M>, record: InferInput<M>, options: WriteOptions = {}): Promise<Row<M>> {
+    const args = this.#keyed(id).add("record", writeRecord(record, this.#members));
+    return this.#row("replace", this.#versioned(args, options), options);
+  }
+
+  /** Creates the row, or changes the one that is equal in `on`. */
+  async upsert(record: InferInput<M>, options: Upsert<M> = {}): Promise<Row<M>> {
+    const args = new Arguments().add("record", writeRecord(record, this.#members));
+    if (options.on !== undefined) args.add("on", writeFields(options.on, this.#members));
+    return this.#row("upsert", args, options);
+  }
+
+  /** Deletes the row of this key, or marks it where the model has soft delete; `hard` deletes in any case. */
+  async delete(id: InferKey<M>, options: CallOptions & { hard?: boolean } = {}): Promise<void> {
+    await awaited(() => this.#call("delete", this.#keyed(id).plain("hard", options.hard), options));
+  }
+
+  /** Deletes every row that the filter matches; how many there were. Every row at all only with {@link ALL}. */
+  async deleteMany(
+    filter: Filter<Row<M>> | typeof ALL,
+    options: CallOptions & { hard?: boolean } = {},
+  ): Promise<number> {
+    return parsed(() => this.#call("delete_many", this.#many(filter).plain("hard", options.hard), options));
+  }
+
+  /** Brings a soft-deleted row back. */
+  async restore(id: InferKey<M>, options: CallOptions = {}): Promise<Row<M>> {
+    return this.#row("restore", this.#keyed(id), options);
+  }
+
+  /** Changes the first row that the filter matches and returns it, as it is then or (`returnNew: false`) was before. */
+  async findOneAndUpdate(
+    filter: Filter<Row<M>>,
+    update: Update<Row<M>, InferInput<M>>,
+    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & { returnNew?: boolean } = {},
+  ): Promise<Row<M> | null> {
+    const args = this.#filtered(filter, update, options.sort).plain("return_new", options.returnNew);
+    return this.#rowOrNull("find_one_and_update", args, options);
+  }
+
+  /** How the database would run the query: the statement, what is pushed down, what remains, which index is used. */
+  async explain(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: FindOptions<Row<M>> = {},
+  ): Promise<Record<string, unknown>> {
+    return valueReader(ANY)(await parsed(() => this.#call("explain", this.#query(filter, options), options))) as never;
+  }
+
+  #native(options: CallOptions): NativeTransaction | null {
+    return Transaction.native(options.tx ?? this.#tx, this.#database);
+  }
+
+  #call(verb: string, args: Arguments, options: CallOptions, raw = false): Promise<Buffer> {
+    return this.#engine.call(this.model.table, verb, args.toString(), this.#native(options), raw);
+  }
+
+  async #rows<R>(verb: string, args: Arguments, options: CallOptions): Promise<R[]> {
+    const rows: Record<string, unknown>[] = await parsed(() => this.#call(verb, args, options));
+    return rows.map(rowReader<R>(this.#members));
+  }
+
+  async #rowOrNull<R>(verb: string, args: Arguments, options: CallOptions): Promise<R | null> {
+    const rows = parse(await awaited(() => this.#call(verb, args, options)));
+    return rows === null ? null : rowReader<R>(this.#members)(rows[0]);
+  }
+
+  async #row(verb: string, args: Arguments, options: CallOptions): Promise<Row<M>> {
+    const row = await this.#rowOrNull<Row<M>>(verb, args, options);
+    if (row === null) throw new FarmDbError("internal_error", `${verb} returned no row`, { entity: this.model.table });
+    return row;
+  }
+
+  #query(filter: unknown, options: Omit<QueryParts, "filter">): Arguments {
+    return new Arguments().query({ ...options, filter }, this.#members);
+  }
+
+  /** The arguments of a verb that changes what a filter matches: without a filter it is refused here. */
+  #filtered(filter: unknown, update: unknown, sort: unknown): Arguments {
+    const args = new Arguments().add("filter", writeFilter(filter, this.#members));
+    if (sort !== undefined) args.add("sort", writeSort(sort, this.#members));
+    return args.add("update", writeUpdate(update, this.#members));
+  }
+
+  #many(filter: unknown): Arguments {
+    if (filter === ALL) return new Arguments().add("filter", "{}").plain("all", true);
+    return new Arguments().add("filter", writeFilter(filter, this.#members));
+  }
+
+  #keyed(id: unknown): Arguments {
+    return new Arguments().add("id", this.#key(id));
+  }
+
+  /** A key; a composite one is an object of attributes. */
+  #key(id: unknown): string {
+    const place = new Place("invalid_query");
+    const isComposite = typeof id === "object" && id !== null && Object.getPrototypeOf(id) === Object.prototype;
+    if (isComposite) return writeMembers(id as Record<string, unknown>, this.#members, place, false);
+    return place.at("id", () => writeValue(id, ANY, place));
+  }
+
+  #versioned(args: Arguments, options: WriteOptions): Arguments {
+    const version = options.expectedVersion;
+    return args.add("expected_version", version === undefined ? undefined : String(version));
+  }
+}
+
+/** What stands in a list, however deep. */
+function innermost(shape: Shape): Shape {
+  return shape.kind === "list" ? innermost(shape.element ?? ANY) : shape;
+}

@@ -1,0 +1,2 @@
+// ES modules get the same objects as CommonJS.
+export * from "./index.js";

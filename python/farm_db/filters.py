@@ -1,0 +1,208 @@
+"""Filters, updates and sorts as callers write them, with attribute names, into what the core takes: stored names and
+the core's values. Pure; what the operators mean is decided in the core."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import InvalidQueryError, InvalidValueError
+from .plan import FieldPlan, Plan
+from .values import plain, regex_of
+
+Fields = Mapping[str, FieldPlan]
+
+_LOGIC = ("$and", "$or", "$nor")
+_LISTS = ("$in", "$nin", "$all")
+#: Operands that are no values of the field.
+_FREE = ("$exists", "$size", "$type", "$regex", "$options", "$mod")
+_ORDERED = ("$gt", "$gte", "$lt", "$lte")
+
+
+def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
+    """The stored path of an attribute path, and what stands there; unknown legs stay as they are."""
+    legs: list[str] = []
+    plan: Plan | None = None
+    scope: Fields | None = fields
+    for leg in path.split("."):
+        field = scope.get(leg) if scope is not None else None
+        if field is not None:
+            legs.append(field.stored)
+            plan, scope = field.plan, inside(field.plan)
+            continue
+        legs.append(leg)
+        # An index into a list or a key of a map leads to the element.
+        plan = plan.item if plan is not None and (plan.kind == "map" or leg.isdigit()) else None
+        scope = inside(plan)
+    return ".".join(legs), plan
+
+
+def inside(plan: Plan | None) -> Fields | None:
+    """The fields below a place: of the nested model, or of the models in a list."""
+    while plan is not None and plan.kind == "list":
+        plan = plan.item
+    return {field.attribute: field for field in plan.fields} if plan is not None and plan.fields else None
+
+
+def encode(plan: Plan | None, value: Any) -> Any:
+    """A value for a place.
+
+    Raises:
+        InvalidValueError: if it is none of that place's type.
+    """
+    try:
+        return plain(value) if plan is None else plan.encode(value)
+    except ValueError as error:
+        raise InvalidValueError(f"{value!r} does not fit here: {error}") from error
+
+
+def translate(filter: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """A filter in the operator language with stored names.
+
+    Raises:
+        InvalidQueryError: if it names one stored field twice.
+        InvalidValueError: if an operand does not fit its field.
+    """
+    out: dict[str, Any] = {}
+    for key, value in filter.items():
+        if key in _LOGIC:
+            path, condition = key, [translate(_part(part), fields) for part in _parts(key, value)]
+        elif key.startswith("$"):
+            path, condition = key, plain(value)
+        else:
+            path, plan = resolve(key, fields)
+            condition = test(value, plan)
+        if path in out:
+            raise InvalidQueryError(f"the filter names {path!r} twice", {"path": path})
+        out[path] = condition
+    return out
+
+
+def _parts(key: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, (list, tuple)):
+        return value
+    raise InvalidQueryError(f"{key} takes a list of filters", {"path": key})
+
+
+def _part(part: Any) -> Mapping[str, Any]:
+    """A filter inside another one: a dict, or an expression."""
+    compiled = part.__farm_filter__() if hasattr(part, "__farm_filter__") else part
+    if isinstance(compiled, Mapping):
+        return compiled
+    raise InvalidQueryError(f"expected a filter, got {part!r}")
+
+
+def is_operators(value: Any) -> bool:
+    """Whether a value is a dict of operators such as `{"$gte": 4}`."""
+    return isinstance(value, Mapping) and bool(value) and all(str(key).startswith("$") for key in value)
+
+
+def test(value: Any, plan: Plan | None) -> Any:
+    """The condition at one path: operators, a regular expression or a value to equal."""
+    if is_operators(value):
+        return {name: operand(name, item, plan) for name, item in value.items()}
+    if isinstance(value, re.Pattern):
+        return regex_of(value)
+    return encode(plan, value)
+
+
+def operand(name: str, value: Any, plan: Plan | None) -> Any:
+    """What stands beside one operator.
+
+    Raises:
+        InvalidQueryError: if the operator compares an order that the stored form does not have.
+    """
+    if name in _LISTS and isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        return [test(item, plan) for item in value]
+    if name == "$elemMatch" and isinstance(value, Mapping):
+        item = plan.item if plan is not None else None
+        return test(value, item) if is_operators(value) else translate(value, inside(item) or {})
+    if name == "$not":
+        return test(value, plan)
+    if name in _FREE:
+        return regex_of(value)["$regex"] if isinstance(value, re.Pattern) else plain(value)
+    if name in _ORDERED:
+        check_ordered(plan)
+    return encode(plan, value)
+
+
+def check_ordered(plan: Plan | None) -> None:
+    """Refuses an order of values that are stored in a form with another order.
+
+    Raises:
+        InvalidQueryError: if the place holds such values.
+    """
+    if plan is not None and not plan.ordered:
+        raise InvalidQueryError("this field is stored in its text form, whose order is not that of its values")
+
+
+def update_of(data: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """An update in the operator language with stored names; a dict of fields becomes a `$set`."""
+    if not is_operators(data):
+        if any(str(key).startswith("$") for key in data):
+            raise InvalidQueryError("an update is a dict of fields or of operators, not of both")
+        data = {"$set": data}
+    return {name: _changes(name, value, fields) for name, value in data.items()}
+
+
+def _changes(name: str, changes: Any, fields: Fields) -> Any:
+    if not isinstance(changes, Mapping):
+        raise InvalidQueryError(f"{name} takes a dict of fields", {"path": name})
+    out: dict[str, Any] = {}
+    for key, value in changes.items():
+        path, plan = resolve(key, fields)
+        out[path] = _change(name, value, plan, fields)
+    return out
+
+
+def _change(name: str, value: Any, plan: Plan | None, fields: Fields) -> Any:
+    item = plan.item if plan is not None else None
+    if name in ("$push", "$addToSet"):
+        if is_operators(value):
+            return {key: _modifier(key, one, item) for key, one in value.items()}
+        return encode(item, value)
+    if name == "$pull":
+        if isinstance(value, Mapping) and not is_operators(value):
+            return translate(value, inside(item) or {})
+        return test(value, item)
+    if name == "$pullAll":
+        return [encode(item, one) for one in value]
+    if name == "$rename":
+        return resolve(str(value), fields)[0]
+    if name in ("$unset", "$currentDate", "$pop"):
+        return plain(value)
+    return encode(plan, value)
+
+
+def _modifier(key: str, value: Any, item: Plan | None) -> Any:
+    return [encode(item, one) for one in value] if key == "$each" else plain(value)
+
+
+def sort_of(keys: Iterable[Any], fields: Fields) -> list[str]:
+    """Sort keys of every form as `"-created_at"` and `"name"` with stored names.
+
+    Raises:
+        InvalidQueryError: if a key is none of the forms, or the field has no order.
+    """
+    out: list[str] = []
+    for key in keys:
+        if isinstance(key, Mapping):
+            out += sort_of(key.items(), fields)
+        elif isinstance(key, list):
+            out += sort_of(key, fields)
+        else:
+            path, descending = _sort_key(key)
+            stored, plan = resolve(path, fields)
+            check_ordered(plan)
+            out.append(f"-{stored}" if descending else stored)
+    return out
+
+
+def _sort_key(key: Any) -> tuple[str, bool]:
+    if isinstance(key, tuple) and len(key) == 2 and key[1] in (1, -1):
+        return _sort_key(key[0])[0], key[1] == -1
+    text = key if isinstance(key, str) else getattr(key, "_sort_key", None)
+    if not isinstance(text, str) or not text.lstrip("+-"):
+        raise InvalidQueryError(f'expected a sort key such as "-created_at", got {key!r}')
+    return text.lstrip("+-"), text.startswith("-")

@@ -1,0 +1,187 @@
+"""`Query`: a find that runs when it is awaited or iterated over."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
+
+from pydantic import TypeAdapter
+
+from .errors import InvalidQueryError
+from .expression import Column, FilterLike, SortKey, compile_filters
+from .filters import sort_of
+
+if TYPE_CHECKING:
+    from . import _native
+    from .model import Document
+    from .repository import Repository
+    from .transaction import Transaction
+
+M = TypeVar("M", bound="Document")
+
+#: One part of an order: `"-created_at"`, `("created_at", -1)`, `-col(Resource.created_at)`.
+SortPart: TypeAlias = str | SortKey | Column[Any] | tuple[str, int]
+#: An order: one part or several.
+SortLike: TypeAlias = SortPart | Sequence[SortPart] | Mapping[str, int]
+
+
+class Query(Generic[M]):
+    """A lazy query; every method that narrows it returns a new one.
+
+    `await query` gives the list of models, `async for row in query` streams them.
+    """
+
+    __slots__ = ("_deleted", "_fields", "_filters", "_limit", "_repository", "_skip", "_sort", "_tx")
+
+    def __init__(
+        self, repository: Repository[M], filters: tuple[FilterLike, ...] = (), tx: Transaction | None = None
+    ) -> None:
+        self._repository = repository
+        self._filters = filters
+        self._sort: tuple[Any, ...] = ()
+        self._limit: int | None = None
+        self._skip: int | None = None
+        self._fields: tuple[str, ...] = ()
+        self._deleted = False
+        self._tx = tx
+
+    # Narrowing.
+
+    def find(self, *filters: FilterLike) -> Self:
+        """The same, and every one of these filters holds."""
+        return self._with(_filters=self._filters + filters)
+
+    def sort(self, *keys: SortLike) -> Self:
+        """Ordered by these keys after those given before; `-` is from large to small."""
+        return self._with(_sort=self._sort + keys)
+
+    def limit(self, count: int | None) -> Self:
+        """At most this many rows."""
+        return self._with(_limit=count)
+
+    def skip(self, count: int | None) -> Self:
+        """Without this many rows at the start."""
+        return self._with(_skip=count)
+
+    def fields(self, *names: str | Column[Any]) -> Self:
+        """Only these fields are read; other attributes of the models are not set."""
+        paths = tuple(name._sort_key if isinstance(name, Column) else name for name in names)
+        return self._with(_fields=self._fields + paths)
+
+    def include_deleted(self) -> Self:
+        """Soft-deleted rows too."""
+        return self._with(_deleted=True)
+
+    def _with(self, **changes: Any) -> Self:
+        query = copy.copy(self)
+        for name, value in changes.items():
+            setattr(query, name, value)
+        return query
+
+    # Running.
+
+    def __await__(self) -> Generator[Any, None, list[M]]:
+        return self.to_list().__await__()
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self.stream()
+
+    async def to_list(self) -> list[M]:
+        """All rows."""
+        rows: list[M] = await self._verbs.call("find", self.to_query(), self._tx_native)
+        return rows
+
+    async def first(self) -> M | None:
+        """The first row, or None."""
+        row: M | None = await self._verbs.call("find_one", self.to_query(), self._tx_native)
+        return row
+
+    async def count(self) -> int:
+        """How many rows there are, within `limit` and `skip`."""
+        count: int = await self._verbs.call("count", self._without("sort", "fields"), self._tx_native)
+        return count
+
+    async def exists(self) -> bool:
+        """Whether there is any row."""
+        found: bool = await self._verbs.call("exists", self._without("sort", "fields"), self._tx_native)
+        return found
+
+    async def json(self) -> bytes:
+        """All rows as a JSON array, printed as Pydantic prints the models; the fast way into an HTTP response."""
+        if self._repository.entity.prints_plainly:
+            return await self._verbs.json(self.to_query(), self._tx_native)
+        return TypeAdapter(list[self._repository.model]).dump_json(await self.to_list())  # type: ignore[name-defined]
+
+    async def dicts(self) -> list[dict[str, Any]]:
+        """All rows as dicts of attribute name to Python value; nested models as dicts too."""
+        return await self._verbs.dicts(self.to_query(), self._tx_native)
+
+    async def stream(self, batch: int = 256) -> AsyncIterator[M]:
+        """The rows one by one, read in batches; holds one connection until it ends or is closed.
+
+        Args:
+            batch: How many rows are read at a time.
+        """
+        rows = self._verbs.stream(self.to_query(), batch, self._tx_native)
+        try:
+            while (chunk := await rows.next()) is not None:
+                for row in chunk:
+                    yield row
+        finally:
+            rows.close()
+
+    async def explain(self) -> dict[str, Any]:
+        """How the database would answer: the statement, what the core filters itself, which index is used."""
+        plan: dict[str, Any] = await self._verbs.call("explain", self.to_query(), self._tx_native)
+        return plan
+
+    def to_query(self) -> dict[str, Any]:
+        """The query as the core takes it (ARCHITECTURE.md, "Verbs"), with stored names.
+
+        Raises:
+            InvalidQueryError: if a part of it is malformed.
+        """
+        fields = self._repository.entity.fields
+        query: dict[str, Any] = {}
+        if self._filters:
+            query["filter"] = compile_filters(self._filters, fields)
+        if self._sort:
+            query["sort"] = sort_of(self._sort_parts(), fields)
+        if self._limit is not None:
+            query["limit"] = _count("limit", self._limit)
+        if self._skip is not None:
+            query["skip"] = _count("skip", self._skip)
+        if self._fields:
+            query["fields"] = [self._repository.entity.stored_name(name) for name in self._fields]
+        if self._deleted:
+            query["deleted"] = True
+        return query
+
+    def _sort_parts(self) -> list[Any]:
+        """The sort keys in a row; a pair of name and direction stays together."""
+        parts: list[Any] = []
+        for key in self._sort:
+            is_list = isinstance(key, (list, tuple)) and not (len(key) == 2 and key[1] in (1, -1))
+            parts += key if is_list else [key]
+        return parts
+
+    def _without(self, *names: str) -> dict[str, Any]:
+        return {name: value for name, value in self.to_query().items() if name not in names}
+
+    @property
+    def _verbs(self) -> _native.Repository:
+        return self._repository._native
+
+    @property
+    def _tx_native(self) -> _native.Transaction | None:
+        return None if self._tx is None else self._tx._native
+
+    def __repr__(self) -> str:
+        return f"<Query of {self._repository.model.__name__} {self.to_query()}>"
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InvalidQueryError(f"{name} must be a number from 0, got {value!r}")

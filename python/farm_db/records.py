@@ -1,0 +1,146 @@
+"""What callers write, validated: instances to insert, and the changed fields of an update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaValidator, core_schema
+
+from .errors import InvalidValueError, UnknownFieldError
+from .filters import is_operators, update_of
+from .values import deep_contents
+
+if TYPE_CHECKING:
+    from .entity import Entity
+    from .model import Document
+
+M = TypeVar("M", bound="Document")
+
+
+def invalid(model: type[BaseModel], error: ValidationError) -> InvalidValueError:
+    """Pydantic's findings as our error: the first in the message, all in `context["errors"]`, without the input."""
+    findings = error.errors(include_url=False, include_context=False, include_input=False)
+    first = findings[0]
+    path = ".".join(str(leg) for leg in first["loc"])
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    message = f"{first['msg'][:1].lower()}{first['msg'][1:]}{more}"
+    context = {"model": model.__name__, "errors": findings}
+    return InvalidValueError(message, {**context, "path": path} if path else context)
+
+
+def validated(model: type[M], data: Any) -> M:
+    """An instance of `model` from a dict of attributes or aliases.
+
+    Raises:
+        InvalidValueError: if the validators refuse it.
+    """
+    try:
+        return model.model_validate(data, by_alias=True, by_name=True)
+    except ValidationError as error:
+        raise invalid(model, error) from error
+
+
+def record_of(model: type[M], data: M | BaseModel | Mapping[str, Any]) -> M:
+    """The instance that a caller wants stored.
+
+    Args:
+        model: The model of the repository.
+        data: An instance (checked again where the model's Settings say `validate_on_save`), a schema (its unset
+            fields get the model's defaults) or a dict.
+
+    Raises:
+        InvalidValueError: if the validators refuse it.
+    """
+    if isinstance(data, model):
+        if model.__farm_setting__("validate_on_save", False):
+            return validated(model, deep_contents(data))
+        return data
+    if isinstance(data, BaseModel):
+        return validated(model, deep_contents(data, only_set=True))
+    if isinstance(data, Mapping):
+        return validated(model, dict(data))
+    raise InvalidValueError(f"expected a {model.__name__}, a schema or a dict, got {type(data).__name__}")
+
+
+def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """An update in the operator language with stored names, its `$set` checked by the model's validators.
+
+    Args:
+        entity: The entity to change.
+        data: A dict of fields or of operators; or a schema or instance, whose unset fields stay untouched. An
+            instance's key and automatic fields stay untouched too.
+
+    Raises:
+        InvalidValueError: if a validator refuses a value.
+        UnknownFieldError: if the model has no such field.
+    """
+    if isinstance(data, BaseModel):
+        fields = deep_contents(data, only_set=True)
+        if isinstance(data, entity.model):
+            own = {*entity.key, *entity.automatic.values()}
+            fields = {name: value for name, value in fields.items() if name not in own}
+        return update_of(_checked(entity, fields), entity.fields)
+    if not is_operators(data):
+        return update_of(_checked(entity, data), entity.fields)
+    checked = {
+        name: _checked(entity, value) if name == "$set" and isinstance(value, Mapping) else value
+        for name, value in data.items()
+    }
+    return update_of(checked, entity.fields)
+
+
+def _checked(entity: Entity, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values after the validators of their fields; what lies deeper (`profile.city`) is left to the core."""
+    values = {entity.aliases.get(name, name): value for name, value in values.items()}
+    whole = {name: value for name, value in values.items() if name in entity.fields}
+    for name in values:
+        if name not in whole and not name.startswith("$") and "." not in name:
+            _refuse_unknown(entity, name)
+    try:
+        checked = entity.validator.validate_python(whole, by_name=True)
+    except ValidationError as error:
+        raise invalid(entity.model, error) from error
+    return {**values, **checked}
+
+
+def _refuse_unknown(entity: Entity, name: str) -> None:
+    if name not in {field.stored for field in entity.fields.values()}:
+        model = entity.model.__name__
+        raise UnknownFieldError(f"{model} has no field {name!r}", {"model": model, "field": name})
+
+
+def partial_validator(model: type[BaseModel]) -> SchemaValidator:
+    """A validator of some of a model's fields: those given, by their own validators and nothing else's."""
+    schema = cast("dict[str, Any]", model.__pydantic_core_schema__)
+    definitions = schema["definitions"] if schema["type"] == "definitions" else []
+    config: Any = None
+    while "fields" not in schema:
+        # Through `definitions`, the functions of model validators and `model` down to `model-fields`.
+        config = schema.get("config", config)
+        schema = _target(schema, definitions) if schema["type"] == "definition-ref" else schema["schema"]
+    fields = {
+        name: core_schema.typed_dict_field(
+            _without_default(field["schema"]), required=False, validation_alias=field.get("validation_alias")
+        )
+        for name, field in schema["fields"].items()
+    }
+    partial: core_schema.CoreSchema = core_schema.typed_dict_schema(fields, config=config)
+    if definitions:
+        partial = core_schema.definitions_schema(partial, definitions)
+    return SchemaValidator(partial)
+
+
+def _target(reference: dict[str, Any], definitions: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in definitions if one.get("ref") == reference["schema_ref"])
+    return found
+
+
+def _without_default(schema: Any) -> Any:
+    """An absent field stays absent; `Field(default=...)` must not come in."""
+    if schema["type"] == "default":
+        return schema["schema"]
+    if str(schema["type"]).startswith("function-") and "schema" in schema:
+        return {**schema, "schema": _without_default(schema["schema"])}
+    return schema

@@ -1,0 +1,80 @@
+"""Reads that run the validators: what `Database(validate_on_read=True)` puts between a repository and the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from .records import validated
+from .values import deep_contents
+
+if TYPE_CHECKING:
+    from . import _native
+    from .model import Document
+
+#: The verbs whose reply holds rows.
+_ROWS = frozenset(
+    {
+        "create",
+        "get_or_none",
+        "get_many",
+        "find",
+        "find_one",
+        "update",
+        "replace",
+        "upsert",
+        "restore",
+        "find_one_and_update",
+    }
+)
+
+
+class Validating:
+    """A native repository whose rows are validated as if they came from a stranger."""
+
+    def __init__(self, native: _native.Repository, model: type[Document]) -> None:
+        self._native = native
+        self._model = model
+        self.json = native.json
+        self.dicts = native.dicts
+
+    async def get(self, id: Any, tx: _native.Transaction | None) -> Any:
+        """`get`, validated."""
+        return self._row(await self._native.get(id, tx))
+
+    async def create_many(self, instances: Sequence[Any], tx: _native.Transaction | None) -> list[Any]:
+        """`create_many`, validated."""
+        return [self._row(row) for row in await self._native.create_many(instances, tx)]
+
+    async def call(self, verb: str, arguments: Mapping[str, Any], tx: _native.Transaction | None) -> Any:
+        """Any verb; the rows of its reply validated, unless only some fields were asked for."""
+        reply = await self._native.call(verb, arguments, tx)
+        if verb == "page":
+            rows, cursor = reply
+            return [self._row(row) for row in rows], cursor
+        if verb not in _ROWS or "fields" in arguments:
+            return reply
+        return [self._row(row) for row in reply] if isinstance(reply, list) else self._row(reply)
+
+    def stream(self, query: Mapping[str, Any], batch: int, tx: _native.Transaction | None) -> ValidatingStream:
+        """`stream`, validated."""
+        return ValidatingStream(self._native.stream(query, batch, tx), self)
+
+    def _row(self, row: Any) -> Any:
+        return validated(self._model, deep_contents(row)) if isinstance(row, BaseModel) else row
+
+
+class ValidatingStream:
+    """A native stream whose rows are validated."""
+
+    def __init__(self, native: _native.Stream, repository: Validating) -> None:
+        self._native = native
+        self._repository = repository
+        self.close = native.close
+
+    async def next(self) -> list[Any] | None:
+        """The next batch; None at the end."""
+        batch = await self._native.next()
+        return None if batch is None else [self._repository._row(row) for row in batch]

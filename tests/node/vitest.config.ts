@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ["**/*.test.ts"],
+    testTimeout: 30_000,
+    // Two processes are enough for two cores, and each loads the addon once.
+    pool: "forks",
+    maxWorkers: 2,
+  },
+});
