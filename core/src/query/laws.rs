@@ -51,55 +51,57 @@ fn path() -> impl Strategy<Value = String> {
     "(a|b|i|t|d|f|l|p|q)(\\.(x|y|0|1)){0,2}"
 }
 
+/// Operators, right and wrong.
+const OPERATORS: &[&str] = &[
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$and",
+    "$or",
+    "$nor",
+    "$not",
+    "$exists",
+    "$all",
+    "$elemMatch",
+    "$size",
+    "$regex",
+    "$options",
+    "$type",
+    "$mod",
+    "$set",
+    "$unset",
+    "$inc",
+    "$mul",
+    "$min",
+    "$max",
+    "$currentDate",
+    "$rename",
+    "$push",
+    "$each",
+    "$slice",
+    "$sort",
+    "$position",
+    "$addToSet",
+    "$pull",
+    "$pullAll",
+    "$pop",
+    "$where",
+    "$",
+    "",
+    ".",
+    "$[]",
+    "id",
+    "x",
+];
+
 /// Documents whose keys are operators or paths: mostly wrong, sometimes right.
 fn wild_document() -> impl Strategy<Value = Map> {
-    let operators = [
-        "$eq",
-        "$ne",
-        "$gt",
-        "$gte",
-        "$lt",
-        "$lte",
-        "$in",
-        "$nin",
-        "$and",
-        "$or",
-        "$nor",
-        "$not",
-        "$exists",
-        "$all",
-        "$elemMatch",
-        "$size",
-        "$regex",
-        "$options",
-        "$type",
-        "$mod",
-        "$set",
-        "$unset",
-        "$inc",
-        "$mul",
-        "$min",
-        "$max",
-        "$currentDate",
-        "$rename",
-        "$push",
-        "$each",
-        "$slice",
-        "$sort",
-        "$position",
-        "$addToSet",
-        "$pull",
-        "$pullAll",
-        "$pop",
-        "$where",
-        "$",
-        "",
-        ".",
-        "$[]",
-        "id",
-        "x",
-    ];
-    let key = prop_oneof![prop::sample::select(operators.to_vec()).prop_map(str::to_owned), path()];
+    let key = prop_oneof![prop::sample::select(OPERATORS).prop_map(str::to_owned), path()];
     let leaf = prop_oneof![small_value(), any_value(), path().prop_map(Value::Text)];
     let value = leaf.prop_recursive(4, 24, 4, move |inner| {
         let key = key.clone();
@@ -108,7 +110,7 @@ fn wild_document() -> impl Strategy<Value = Map> {
             prop::collection::vec((key, inner), 0..4).prop_map(|pairs| Value::Map(pairs.into_iter().collect())),
         ]
     });
-    let key = prop_oneof![prop::sample::select(operators.to_vec()).prop_map(str::to_owned), path()];
+    let key = prop_oneof![prop::sample::select(OPERATORS).prop_map(str::to_owned), path()];
     prop::collection::vec((key, value), 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
