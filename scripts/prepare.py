@@ -135,14 +135,27 @@ def wheel_venv(name: str, path: Path, requirements: str) -> None:
 # The Node half.
 
 
+def npm_install(folder: Path) -> None:
+    """Exactly what the lock file says.
+
+    Where a registry lacks builds of an optional package for other systems, the lock file lacks them too and `npm ci`
+    refuses it; `npm install --no-save` takes the same versions and changes no file.
+    """
+    quietly = ["--no-audit", "--no-fund", "--loglevel=error"]
+    if output("npm", "ci", "--dry-run", *quietly, cwd=folder):
+        run("npm", "ci", *quietly, cwd=folder, quiet=True)
+    else:
+        run("npm", "install", "--no-save", *quietly, cwd=folder, quiet=True)
+
+
 def npm() -> None:
     """`node_modules` as the lock file has it."""
     toolchain.check("node")
     step(
         "npm",
         "node: installing the packages of the lock file",
-        lambda: run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", quiet=True),
-        inputs=["package-lock.json", "package.json", "js/*/package.json"],
+        lambda: npm_install(ROOT),
+        inputs=["package-lock.json", "package.json", "js/*/package.json", "js/db-native/npm/*/package.json"],
         facts=[output("node", "--version")],
         outputs=[ROOT / "node_modules" / ".package-lock.json"],
     )
@@ -189,7 +202,7 @@ def countries() -> None:
     step(
         "countries",
         "data: installing npm world-countries",
-        lambda: run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=COUNTRIES, quiet=True),
+        lambda: npm_install(COUNTRIES),
         inputs=["examples/countries/package-lock.json"],
         outputs=[COUNTRIES / "node_modules" / "world-countries" / "countries.json"],
     )
@@ -212,7 +225,7 @@ def bench() -> None:
     step(
         "bench-npm",
         "node: installing the contenders of the benchmark",
-        lambda: run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=ROOT / "benches", quiet=True),
+        lambda: npm_install(ROOT / "benches"),
         inputs=["benches/package-lock.json"],
         facts=[output("node", "--version")],
         outputs=[ROOT / "benches" / "node_modules"],

@@ -36,8 +36,8 @@ mod _native {
     #[pymodule_export]
     use super::transaction::Transaction;
 
-    use farm_db_core::config::{DatabaseUrl, Location};
-    use farm_db_core::{Contract, Value, document, error};
+    use farm_db_core::config::{Config, DatabaseUrl, Location};
+    use farm_db_core::{Contract, Error, Map, Value, document, error};
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -61,10 +61,16 @@ mod _native {
         Ok((contract.to_json(), contract.hash()))
     }
 
-    /// The parts of a URL that may be shown.
+    /// The parts of a URL that may be shown; an empty one stands for what the environment names.
     #[pyfunction]
     fn parse_url(py: Python<'_>, url: &str) -> PyResult<Py<PyAny>> {
-        let url = DatabaseUrl::parse(url).map_err(|failure| super::error::to_python(py, &failure))?;
+        let read = || match url {
+            "" => Config::from_environment(|name| std::env::var(name).ok(), &Map::new())?
+                .map(|config| config.url)
+                .ok_or_else(|| Error::invalid_configuration("no environment variable names a database")),
+            url => DatabaseUrl::parse(url),
+        };
+        let url = read().map_err(|failure| super::error::to_python(py, &failure))?;
         let database = match url.location() {
             Location::Memory => None,
             Location::File(path) => Some(path.clone()),

@@ -136,11 +136,17 @@ impl Operation {
     }
 
     #[pyo3(signature = (kind, value = None, _traceback = None))]
-    fn throw(&self, kind: Bound<'_, PyAny>, value: Option<Bound<'_, PyAny>>, _traceback: Option<Py<PyAny>>) -> PyErr {
-        match value {
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of a Python method")]
+    fn throw(
+        &self,
+        kind: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        _traceback: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        Err(match value {
             Some(value) if value.is_instance_of::<PyBaseException>() => PyErr::from_value(value),
             _ => PyErr::from_value(kind),
-        }
+        })
     }
 
     #[expect(clippy::unused_self, reason = "the generator protocol asks for it")]

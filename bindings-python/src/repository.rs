@@ -91,7 +91,7 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
             self.layout.record(&item?).map_err(|failure| match failure {
-                Failure::Core(failure) => error::to_python(py, &failure.with("row", index)),
+                Failure::Core(failure) => error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str())),
                 Failure::Host(error) => error,
             })
         };

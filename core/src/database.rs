@@ -74,9 +74,15 @@ struct Inner {
 pub struct Database(Arc<Inner>);
 
 impl Database {
-    /// Reads the URL and options; opens nothing.
+    /// Reads the URL and options, or, where the URL is empty, the environment variables that name a database; opens
+    /// nothing.
     pub fn new(url: &str, options: &Map, contract: Contract) -> Result<Self> {
-        Self::with_config(Config::parse(url, options)?, contract)
+        if !url.is_empty() {
+            return Self::with_config(Config::parse(url, options)?, contract);
+        }
+        let config = Config::from_environment(|name| std::env::var(name).ok(), options)?;
+        let missing = || Error::invalid_configuration("no url was given, and no environment variable names a database");
+        Self::with_config(config.ok_or_else(missing)?, contract)
     }
 
     /// A database of this configuration; opens nothing.

@@ -22,7 +22,8 @@ def normalise_contract(contract: str) -> tuple[str, str]:
     """The canonical JSON of a contract and its sha-256; raises InvalidSchemaError."""
 
 def parse_url(url: str) -> dict[str, Any]:
-    """`{"backend": ..., "url": redacted, "database": ...}` of a URL; raises InvalidConfigurationError."""
+    """`{"backend": ..., "url": redacted, "database": ...}` of a URL, or, where it is empty, of the environment; raises
+    InvalidConfigurationError."""
 
 @final
 class Shape:
@@ -45,7 +46,9 @@ class Shape:
 class Engine:
     """One database: its configuration, contract, pool and state."""
 
-    def __new__(cls, url: str, options: Mapping[str, Any], contract: str) -> Engine: ...
+    def __new__(cls, url: str, options: Mapping[str, Any], contract: str) -> Engine:
+        """An empty url stands for what the environment names."""
+
     contract_json: str
     contract_hash: str
     backend: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,10 +43,8 @@ def locate(
     """
     environment = os.environ if environment is None else environment
     settings = _settings(start or Path.cwd())
-    found = url or environment.get("DATABASE_URL")
-    if not found:
-        in_parts = any(environment.get(name) for name in _PARTS)
-        found = FROM_ENVIRONMENT if in_parts else settings.get("url") or DEFAULT_URL
+    named = any(environment.get(name) for name in ("DATABASE_URL", *_PARTS))
+    found = url or (FROM_ENVIRONMENT if named else settings.get("url") or DEFAULT_URL)
     if not isinstance(found, str):
         raise InvalidConfigurationError("the url in [tool.farm-db] must be text")
     return found, {**_options(settings), **options}
@@ -62,6 +59,8 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(start: Path) -> dict[str, Any]:
     """The nearest `[tool.farm-db]`, from `start` upwards."""
+    import tomllib  # here, because most programs name their database in code
+
     for directory in (start, *start.parents):
         path = directory / "pyproject.toml"
         if path.is_file():

@@ -146,7 +146,7 @@ class Database:
             if self._engine is None:
                 url, options = locate(self._url, self._options)
                 engine = _native.Engine(url, options, self._contract_source())
-                report = await engine.connect(self._contract_mode, self._create_missing)
+                report = await self._open_engine(engine)
                 if self._contract_mode == "warn" and report["differences"]:
                     warnings.warn("; ".join(report["differences"]), ContractWarning, stacklevel=2)
                 self._engine = engine
@@ -154,6 +154,14 @@ class Database:
                     repository.attach(self._native_repository(engine, repository))
                 self.bind()
         return self
+
+    async def _open_engine(self, engine: _native.Engine) -> dict[str, Any]:
+        """Connects, or leaves nothing open behind."""
+        try:
+            return await engine.connect(self._contract_mode, self._create_missing)
+        except BaseException:
+            await engine.close()
+            raise
 
     def _native_repository(self, engine: _native.Engine, repository: Repository[Any]) -> _native.Repository:
         native = engine.repository(repository.name, repository.entity.shape)

@@ -140,7 +140,7 @@ class BaseDocument(Document, TimestampMixin, SoftDeleteMixin, AuditMixin, Metada
     async def find_active(
         cls,
         *filters: FilterLike,
-        sort: SortLike = (),
+        sort: SortLike | None = None,
         limit: int | None = None,
         skip: int | None = None,
         tx: Transaction | None = None,

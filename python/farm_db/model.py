@@ -137,7 +137,7 @@ class Document(BaseModel, metaclass=DocumentMeta):
     def find(
         cls,
         *filters: FilterLike,
-        sort: SortLike = (),
+        sort: SortLike | None = None,
         limit: int | None = None,
         skip: int | None = None,
         tx: Transaction | None = None,
@@ -146,7 +146,9 @@ class Document(BaseModel, metaclass=DocumentMeta):
         return repository_of(cls).find(*filters, sort=sort, limit=limit, skip=skip, tx=tx)
 
     @classmethod
-    async def find_one(cls, *filters: FilterLike, sort: SortLike = (), tx: Transaction | None = None) -> Self | None:
+    async def find_one(
+        cls, *filters: FilterLike, sort: SortLike | None = None, tx: Transaction | None = None
+    ) -> Self | None:
         """The first row that satisfies every filter, or None."""
         return await repository_of(cls).find_one(*filters, sort=sort, tx=tx)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
@@ -35,13 +34,20 @@ class Query(Generic[M]):
     __slots__ = ("_deleted", "_fields", "_filters", "_limit", "_repository", "_skip", "_sort", "_tx")
 
     def __init__(
-        self, repository: Repository[M], filters: tuple[FilterLike, ...] = (), tx: Transaction | None = None
+        self,
+        repository: Repository[M],
+        filters: tuple[FilterLike, ...] = (),
+        *,
+        sort: SortLike | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+        tx: Transaction | None = None,
     ) -> None:
         self._repository = repository
         self._filters = filters
-        self._sort: tuple[Any, ...] = ()
-        self._limit: int | None = None
-        self._skip: int | None = None
+        self._sort: tuple[Any, ...] = () if sort is None else (sort,)
+        self._limit = limit
+        self._skip = skip
         self._fields: tuple[str, ...] = ()
         self._deleted = False
         self._tx = tx
@@ -74,9 +80,9 @@ class Query(Generic[M]):
         return self._with(_deleted=True)
 
     def _with(self, **changes: Any) -> Self:
-        query = copy.copy(self)
-        for name, value in changes.items():
-            setattr(query, name, value)
+        query = object.__new__(type(self))
+        for name in Query.__slots__:
+            setattr(query, name, changes[name] if name in changes else getattr(self, name))
         return query
 
     # Running.
@@ -146,8 +152,8 @@ class Query(Generic[M]):
         query: dict[str, Any] = {}
         if self._filters:
             query["filter"] = compile_filters(self._filters, fields)
-        if self._sort:
-            query["sort"] = sort_of(self._sort_parts(), fields)
+        if sort := sort_of(self._sort_parts(), fields):
+            query["sort"] = sort
         if self._limit is not None:
             query["limit"] = _count("limit", self._limit)
         if self._skip is not None:

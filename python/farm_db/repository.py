@@ -93,7 +93,7 @@ class Repository(Generic[M]):
     def find(
         self,
         *filters: FilterLike,
-        sort: SortLike = (),
+        sort: SortLike | None = None,
         limit: int | None = None,
         skip: int | None = None,
         fields: Sequence[str | Column[Any]] = (),
@@ -109,11 +109,12 @@ class Repository(Generic[M]):
             fields: Only these fields are read.
             tx: The transaction to read in.
         """
-        query = Query(self, filters, tx).limit(limit).skip(skip)
-        query = query.fields(*fields) if fields else query
-        return query.sort(sort) if sort else query
+        query = Query(self, filters, sort=sort, limit=limit, skip=skip, tx=tx)
+        return query.fields(*fields) if fields else query
 
-    async def find_one(self, *filters: FilterLike, sort: SortLike = (), tx: Transaction | None = None) -> M | None:
+    async def find_one(
+        self, *filters: FilterLike, sort: SortLike | None = None, tx: Transaction | None = None
+    ) -> M | None:
         """The first row that satisfies every filter, or None."""
         return await self.find(*filters, sort=sort, tx=tx).first()
 
@@ -145,7 +146,7 @@ class Repository(Generic[M]):
         *filters: FilterLike,
         limit: int = 50,
         after: str | None = None,
-        sort: SortLike = (),
+        sort: SortLike | None = None,
         tx: Transaction | None = None,
     ) -> Page[M]:
         """One page of the rows that satisfy every filter, by cursor: nothing is skipped or seen twice.
@@ -208,7 +209,7 @@ class Repository(Generic[M]):
         return row
 
     async def update_one(
-        self, filter: Selection, update: Data, *, sort: SortLike = (), tx: Transaction | None = None
+        self, filter: Selection, update: Data, *, sort: SortLike | None = None, tx: Transaction | None = None
     ) -> int:
         """Changes the first row that satisfies the filter; returns 1, or 0 where there is none."""
         count: int = await self._call("update_one", self._update(filter, update, sort), tx)
@@ -228,7 +229,7 @@ class Repository(Generic[M]):
         filter: Selection,
         update: Data,
         *,
-        sort: SortLike = (),
+        sort: SortLike | None = None,
         return_new: bool = True,
         tx: Transaction | None = None,
     ) -> M | None:
@@ -375,7 +376,7 @@ class Repository(Generic[M]):
         arguments: dict[str, Any] = {"filter": self._filter(selection)}
         return {**arguments, "all": True} if selection is ALL else arguments
 
-    def _update(self, selection: Selection, update: Data, sort: SortLike) -> dict[str, Any]:
+    def _update(self, selection: Selection, update: Data, sort: SortLike | None) -> dict[str, Any]:
         arguments: dict[str, Any] = {"filter": self._filter(selection), "update": self._changes(update)}
         order = self.find(sort=sort).to_query().get("sort")
         return {**arguments, "sort": order} if order else arguments

@@ -200,7 +200,7 @@ def _list(base: Any, arguments: tuple[Any, ...], annotation: Any, inner: Callabl
 
 
 def _list_writer(container: str, element: Writer) -> Writer:
-    if container == "list" and element is None:
+    if container in ("list", "tuple") and element is None:
         return None
     start: Callable[[Any], Any] = ordered if container in ("set", "frozenset") else list
     if element is None:
@@ -335,11 +335,23 @@ def shape_of(model: type[BaseModel], fields: tuple[FieldPlan, ...]) -> Shape:
         [(field.stored, field.attribute, field.plan.reader, field.plan.writer) for field in fields],
         post_init=model.__pydantic_post_init__ is not None,
         extra=model.model_config.get("extra") == "allow",
+        json_keys=_json_keys(model, fields),
     )
 
 
+def _json_keys(model: type[BaseModel], fields: tuple[FieldPlan, ...]) -> dict[str, str | None]:
+    """The keys in JSON of the fields that are not printed under their attribute; None for those not printed at all."""
+    keys: dict[str, str | None] = {}
+    for field in fields:
+        if field.info.exclude:
+            keys[field.attribute] = None
+        elif model.model_config.get("serialize_by_alias") and field.info.serialization_alias:
+            keys[field.attribute] = field.info.serialization_alias
+    return keys
+
+
 def prints_plainly(model: type[BaseModel], fields: tuple[FieldPlan, ...]) -> bool:
-    """Whether `model_dump_json` of an instance prints the stored values under the attributes' names, and no more."""
+    """Whether `model_dump_json` of an instance prints the stored values and no more, so that the core may do it."""
     decorators = model.__pydantic_decorators__
     config = model.model_config
     changed = (
@@ -348,7 +360,6 @@ def prints_plainly(model: type[BaseModel], fields: tuple[FieldPlan, ...]) -> boo
         or decorators.computed_fields
         or config.get("json_encoders")
         or any(key.startswith("ser_json_") for key in config)
-        or (config.get("serialize_by_alias") and any(field.info.serialization_alias for field in fields))
     )
     return not changed and all(_field_prints_plainly(field) for field in fields)
 
@@ -357,8 +368,7 @@ def _field_prints_plainly(field: FieldPlan) -> bool:
     info = field.info
     serializers = ("PlainSerializer", "WrapSerializer", "SerializeAsAny")
     return (
-        field.plan.json_ready
-        and not info.exclude
+        (field.plan.json_ready or info.exclude is True)
         and not getattr(info, "exclude_if", None)
         and not any(type(one).__name__ in serializers for one in info.metadata)
     )

@@ -8,5 +8,7 @@ export default defineConfig({
     // Two processes are enough for two cores, and each loads the addon once.
     pool: "forks",
     maxWorkers: 2,
+    // For tests of what is collected.
+    execArgv: ["--expose-gc"],
   },
 });

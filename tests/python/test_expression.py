@@ -377,6 +377,8 @@ def test_queries_are_lazy_and_immutable() -> None:
         "deleted": True,
     }
     assert orders.find(sort=[("name", -1), "count"]).to_query() == {"sort": ["-title", "count"]}
+    assert orders.find(sort=Order.name).to_query() == orders.find(sort=+Order.name).to_query() == {"sort": ["title"]}
+    assert orders.find(sort=[]).to_query() == {}
     assert orders.find(sort={"name": -1}).to_query() == {"sort": ["-title"]}
     for wrong in (-1, True, "3"):
         with pytest.raises(InvalidQueryError):

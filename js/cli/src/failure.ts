@@ -1,5 +1,5 @@
 /** What went wrong, for people and for programs: a stable code, one line, why it is so and how to fix it. */
-import { FarmDbError } from "@farm/db-native";
+import type { FarmDbError } from "@farm/db-native";
 
 /** Exit codes, the same for every command. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, declined: 3, interrupted: 130 } as const;
@@ -33,11 +33,16 @@ export class Failure extends Error {
   /** Any error as a failure. */
   static from(error: unknown): Failure {
     if (error instanceof Failure) return error;
-    if (error instanceof FarmDbError) return fromDatabase(error);
+    if (isDatabaseError(error)) return fromDatabase(error);
     const message = error instanceof Error ? error.message : String(error);
     const fix = "this is a defect in farm, please report it";
     return new Failure({ code: "internal_error", message, fix }, EXIT.failure);
   }
+}
+
+/** By its name, so that help need not load the package of the database. */
+function isDatabaseError(error: unknown): error is FarmDbError {
+  return error instanceof Error && error.name === "FarmDbError";
 }
 
 type Advice = { why?: string; fix: string };

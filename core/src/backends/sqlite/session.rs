@@ -225,11 +225,13 @@ fn insert_rows(
     let failed = |error: rusqlite::Error| translate(&error, interrupt);
     let mut prepared = connection.prepare_cached(&statement.text).map_err(failed)?;
     let mut keys = Vec::with_capacity(rows.len());
+    let many = rows.len() > 1;
     for (position, row) in rows.into_iter().enumerate() {
         for (index, (kind, value)) in statement.kinds.iter().zip(row).enumerate() {
             bind(&mut prepared, index + 1, &for_column(kind, value)).map_err(failed)?;
         }
-        prepared.raw_execute().map_err(failed).map_err(|error| error.with("row", position))?;
+        let placed = |error: Error| if many { error.with("row", position) } else { error };
+        prepared.raw_execute().map_err(failed).map_err(placed)?;
         keys.push(Some(connection.last_insert_rowid()));
     }
     Ok(keys)

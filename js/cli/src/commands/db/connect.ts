@@ -2,7 +2,8 @@
 import type { Health } from "@farm/db-native";
 import { Failure } from "../../failure.js";
 import { milliseconds, readDuration } from "../../output/units.js";
-import { type CommonOptions, prepare, waitFor, withDatabase } from "./open.js";
+import { prepare, waitFor, withDatabase } from "./open.js";
+import type { CommonOptions } from "./options.js";
 
 /** The options of the command. */
 export interface ConnectOptions extends CommonOptions {

@@ -3,7 +3,8 @@ import type { Facts, Health } from "@farm/db-native";
 import { EXIT, Failure } from "../../failure.js";
 import type { Output, Section } from "../../output/output.js";
 import { count, duration, milliseconds } from "../../output/units.js";
-import { type CommonOptions, prepare, withDatabase } from "./open.js";
+import { prepare, withDatabase } from "./open.js";
+import type { CommonOptions } from "./options.js";
 
 /** Runs the command. */
 export async function health(options: CommonOptions): Promise<void> {

@@ -1,6 +1,6 @@
 /** `farm db`. A command's code is loaded when it runs. */
 import { Command } from "commander";
-import { withCommonOptions } from "./open.js";
+import { withCommonOptions } from "./options.js";
 
 const common = (name: string, description: string) => withCommonOptions(new Command(name).description(description));
 

@@ -2,7 +2,8 @@
 import { flatten } from "../../config/core-options.js";
 import type { Section } from "../../output/output.js";
 import { count } from "../../output/units.js";
-import { type CommonOptions, prepare } from "./open.js";
+import { prepare } from "./open.js";
+import type { CommonOptions } from "./options.js";
 
 /** Runs the command. */
 export async function info(options: CommonOptions): Promise<void> {

@@ -1,22 +1,8 @@
-/** What the `farm db` commands share: options, and a connection that changes nothing. */
+/** What the `farm db` commands share: a configured database, and a connection that changes nothing. */
 import { type Database, type DatabaseOptions, FarmDbError } from "@farm/db-native";
-import type { Command } from "commander";
-import { type DatabaseTarget, resolveTarget, type TargetOptions } from "../../config/resolve.js";
-import { Output, type OutputOptions } from "../../output/output.js";
-
-/** The options that every command has. */
-export type CommonOptions = TargetOptions & OutputOptions;
-
-/** Adds the options that every command has. */
-export function withCommonOptions(command: Command): Command {
-  return command
-    .option("--url <url>", "the database, such as sqlite:///app.db (default: DATABASE_URL, .env, farm.config.ts)")
-    .option("--config <file>", "the configuration file (default: farm.config.ts)")
-    .option("--env-file <file>", "the file of variables (default: .env); real variables win")
-    .option("--json", "print one JSON object")
-    .option("-q, --quiet", "print errors only")
-    .option("--no-color", "print without colours");
-}
+import { type DatabaseTarget, resolveTarget } from "../../config/resolve.js";
+import { Output } from "../../output/output.js";
+import type { CommonOptions } from "./options.js";
 
 /** What a command works with. */
 export interface Context {

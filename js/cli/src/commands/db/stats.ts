@@ -2,7 +2,8 @@
 import { type Database, type Facts, modelsFromContract } from "@farm/db-native";
 import type { Section } from "../../output/output.js";
 import { bytes, count, counted } from "../../output/units.js";
-import { type CommonOptions, type Context, prepare, withDatabase } from "./open.js";
+import { type Context, prepare, withDatabase } from "./open.js";
+import type { CommonOptions } from "./options.js";
 
 /** Runs the command. */
 export async function stats(options: CommonOptions): Promise<void> {

@@ -4,7 +4,8 @@ import type { Facts } from "@farm/db-native";
 import type { Section } from "../../output/output.js";
 import { counted } from "../../output/units.js";
 import { healthSections, refuseUnhealthy } from "./health.js";
-import { type CommonOptions, prepare } from "./open.js";
+import { prepare } from "./open.js";
+import type { CommonOptions } from "./options.js";
 import { entityRows, measure, poolRows } from "./stats.js";
 
 /** Runs the command. */

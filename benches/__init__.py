@@ -1,0 +1,1 @@
+"""Database libraries against each other: the same rows, equal answers or no figure."""

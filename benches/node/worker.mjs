@@ -1,0 +1,204 @@
+// The Node side of the benchmark: `list` prints the contenders as JSON, `worker MODULE NAME BACKEND` is one of them behind
+// a pipe of JSON lines (see ../worker.py).
+//
+// A contender is an entry of `adapters`, exported by a module in ./adapters: name, backend, note, form; open(target, pool),
+// close(), get(id), find(limit, active?, minRating?), insert(row), createMany(rows), update(id, changes),
+// insertUser(row), and json(limit) -> a JSON body where it has a way of its own.
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { canonical, EPOCH, resource, resourceId, user } from "./data.mjs";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const GROUPS = ["get", "find", "json", "insert", "update", "create_many"];
+const PREPARED = 4096;
+
+const load = (name) => import(pathToFileURL(join(HERE, "adapters", name)).href);
+
+async function list() {
+  const adapters = [];
+  const missing = {};
+  for (const module of readdirSync(join(HERE, "adapters")).filter((name) => name.endsWith(".mjs")).sort()) {
+    try {
+      for (const one of (await load(module)).adapters) {
+        const { name, backend, note = "", form = "plain", groups = GROUPS } = one;
+        adapters.push({ module, name, backend, note, form, groups });
+      }
+    } catch (error) {
+      missing[module] = String(error.message).split("\n")[0];
+    }
+  }
+  console.log(JSON.stringify({ adapters, missing }));
+}
+
+async function closedLoop(op, concurrency, seconds) {
+  const latencies = [];
+  const shares = [];
+  let next = 0;
+  globalThis.gc?.();
+  const processor = process.cpuUsage();
+  const began = performance.now();
+  const end = began + seconds * 1000;
+  async function one() {
+    for (let done = 0; ; done++) {
+      const called = performance.now();
+      if (called >= end && latencies.length > 0) {
+        shares.push(done);
+        return;
+      }
+      await op(next++);
+      latencies.push(performance.now() - called);
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, one));
+  const elapsed = (performance.now() - began) / 1000;
+  const used = process.cpuUsage(processor);
+  const count = latencies.length;
+  latencies.sort((a, b) => a - b);
+  return {
+    ops: count,
+    seconds: elapsed,
+    rate: count / elapsed,
+    cpu_us: (used.user + used.system) / count,
+    p50_us: latencies[count >> 1] * 1000,
+    p99_us: latencies[Math.min(count - 1, Math.floor(count * 0.99))] * 1000,
+    max_us: latencies[count - 1] * 1000,
+    least_share: Math.min(...shares) / (count / concurrency),
+  };
+}
+
+/** Pseudo-random numbers (mulberry32), the same for every contender. */
+function chance(seed) {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % limit;
+  };
+}
+
+function keys(rows, seed) {
+  const random = chance(seed);
+  return Array.from({ length: PREPARED }, () => resourceId(random(rows)));
+}
+
+const rowsFrom = (base, count) => Array.from({ length: count }, (_, i) => resource(base + i));
+
+class Worker {
+  constructor(adapter) {
+    this.adapter = adapter;
+    this.opened = false;
+  }
+
+  async open({ target, pool }) {
+    await this.close();
+    await this.adapter.open(target, pool);
+    this.opened = true;
+    return {};
+  }
+
+  async close() {
+    if (this.opened) {
+      this.opened = false;
+      await this.adapter.close();
+    }
+    return {};
+  }
+
+  #json(limit) {
+    if (this.adapter.json) return this.adapter.json(limit);
+    return this.adapter.find(limit).then((rows) => Buffer.from(JSON.stringify(rows)));
+  }
+
+  async check_reads({ ids }) {
+    const rows = (found) => found.map(canonical);
+    const get = [];
+    for (const n of ids) get.push(await this.adapter.get(resourceId(n)));
+    const parts = {
+      get: rows(get),
+      filtered: rows(await this.adapter.find(50, true, 4.0)),
+      page: rows(await this.adapter.find(1000)),
+      json: JSON.parse((await this.#json(1000)).toString()),
+    };
+    return { parts, kind: (await this.adapter.get(resourceId(0))).constructor?.name ?? "object" };
+  }
+
+  async check_writes({ base }) {
+    await this.adapter.insert(resource(base));
+    await this.adapter.createMany(rowsFrom(base + 1, 500));
+    await this.adapter.update(resourceId(1), { name: "changed", rating: 1.125, updated_at: new Date(EPOCH + 5) });
+    let duplicate = "";
+    try {
+      await this.adapter.insertUser({ ...user(1), id: 10_000_000 });
+    } catch (error) {
+      duplicate = error.code ?? error.name;
+    }
+    return { duplicate };
+  }
+
+  get({ rows, concurrency, seconds, seed }) {
+    const wanted = keys(rows, seed);
+    return closedLoop((i) => this.adapter.get(wanted[i % PREPARED]), concurrency, seconds);
+  }
+
+  find({ limit, filtered, seconds }) {
+    const parameters = filtered ? [limit, true, 4.0] : [limit];
+    return closedLoop(() => this.adapter.find(...parameters), 1, seconds);
+  }
+
+  json({ limit, seconds }) {
+    return closedLoop(() => this.#json(limit), 1, seconds);
+  }
+
+  insert({ base, concurrency, seconds }) {
+    const rows = rowsFrom(base, Math.floor(60_000 * seconds) + 500);
+    return closedLoop((i) => this.adapter.insert(rows[i]), concurrency, seconds);
+  }
+
+  update({ base, concurrency, seconds, seed }) {
+    const wanted = keys(base, seed);
+    const changes = Array.from({ length: PREPARED }, (_, i) => ({
+      name: `u${i}`,
+      rating: (i * 2 + 1) / 4096,
+      updated_at: new Date(EPOCH + i),
+    }));
+    return closedLoop((i) => this.adapter.update(wanted[i % PREPARED], changes[i % PREPARED]), concurrency, seconds);
+  }
+
+  async create_many({ base, count }) {
+    const rows = rowsFrom(base, count);
+    globalThis.gc?.();
+    const processor = process.cpuUsage();
+    const began = performance.now();
+    await this.adapter.createMany(rows);
+    const seconds = (performance.now() - began) / 1000;
+    const used = process.cpuUsage(processor);
+    return { ops: count, seconds, rate: count / seconds, cpu_us: (used.user + used.system) / count };
+  }
+}
+
+async function serve(module, name, backend) {
+  const adapter = (await load(module)).adapters.find((one) => one.name === name && one.backend === backend);
+  const worker = new Worker(adapter);
+  console.log = console.error;
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { op, ...parameters } = JSON.parse(line);
+    if (op === "quit") break;
+    let answer;
+    try {
+      answer = { ok: true, ...(await worker[op](parameters)) };
+    } catch (error) {
+      const text = `${error.name}: ${error.message}`.slice(0, 600);
+      answer = { ok: false, error: text, trace: String(error.stack).slice(-3000) };
+    }
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+  await worker.close();
+  process.exit(0);
+}
+
+const [mode, ...rest] = process.argv.slice(2);
+if (mode === "list") await list();
+else await serve(...rest);

@@ -1,0 +1,58 @@
+"""What is measured, as data. A group is what an adapter's `only` and the command line's `--groups` select."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Workload:
+    id: str
+    group: str
+    title: str
+    #: The worker's command and its parameters.
+    op: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    #: `1/s`, `rows/s` or `ms` (of one call).
+    unit: str = "1/s"
+    writes: bool = False
+
+
+WORKLOADS = [
+    Workload("get_1", "get", "get by id, 1 at a time", "get", {"concurrency": 1}),
+    Workload("get_16", "get", "get by id, 16 at once", "get", {"concurrency": 16}),
+    Workload("get_64", "get", "get by id, 64 at once", "get", {"concurrency": 64}),
+    Workload("find_50", "find", "find 50, filtered and sorted", "find", {"limit": 50, "filtered": True}, "ms"),
+    Workload("find_10000", "find", "10,000 rows to models", "find", {"limit": 10_000, "filtered": False}, "ms"),
+    Workload("json_1000", "json", "1,000 rows to JSON bytes", "json", {"limit": 1000}, "ms"),
+    Workload("insert_1", "insert", "create one, 1 at a time", "insert", {"concurrency": 1}, writes=True),
+    Workload("insert_16", "insert", "create one, 16 at once", "insert", {"concurrency": 16}, writes=True),
+    Workload("update_1", "update", "update one by id", "update", {"concurrency": 1}, writes=True),
+    Workload("create_10000", "create_many", "create_many 10,000", "create_many", {"count": 10_000}, "rows/s", True),
+]
+
+STREAM = Workload("stream", "stream", "stream all users", "stream", unit="rows/s")
+
+
+@dataclass(frozen=True)
+class Http:
+    """A path of the app and how many connections ask for it; `{id}` is a random key."""
+
+    id: str
+    title: str
+    path: str
+    connections: int
+
+
+HTTP = [
+    Http("http_get", "HTTP get", "/resources/{id}", 16),
+    Http("http_50", "HTTP list of 50", "/resources?limit=50", 16),
+    Http("http_1000", "HTTP list of 1,000", "/resources?limit=1000", 2),
+]
+
+GROUPS = [*dict.fromkeys(workload.group for workload in WORKLOADS), "http", "stream"]
+TITLES = {one.id: one.title for one in (*WORKLOADS, *HTTP, STREAM)}
+UNITS = {one.id: one.unit for one in (*WORKLOADS, STREAM)}
+#: Ratios are told against these.
+BASELINES = {("sqlite", "python"): "aiosqlite", ("sqlite", "node"): "better-sqlite3"}
