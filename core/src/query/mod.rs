@@ -9,6 +9,8 @@ mod apply_list;
 mod arithmetic;
 mod edit;
 mod filter;
+#[cfg(test)]
+mod laws;
 mod matcher;
 mod operand;
 mod operators;

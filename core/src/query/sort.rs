@@ -3,6 +3,7 @@
 //! Invariant: no path stands twice, and no two paths lead into different declared lists: mongod refuses to sort by
 //! parallel arrays. Not for: comparing documents (`sort_key`).
 
+use super::matcher::index;
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType, Path, Target};
 use crate::value::Value;
@@ -100,18 +101,52 @@ fn malformed() -> Error {
         .with("path", "sort")
 }
 
-/// Two columns that are lists have one key an element each, which mongod cannot combine ("parallel arrays").
+/// Paths into different lists have one key an element each, which mongod cannot combine ("parallel arrays").
 fn refuse_parallel(fields: &[SortField], entity: &Entity) -> Result<()> {
-    let lists: Vec<&Path> = fields
-        .iter()
-        .map(|field| &field.path)
-        .filter(|path| matches!(entity.fields[path.column].kind, FieldType::List(_)))
-        .collect();
-    match lists.iter().find(|path| path.column != lists[0].column) {
-        None => Ok(()),
-        Some(other) => {
-            let message = format!("cannot sort by two lists, {:?} and {:?}", lists[0].text, other.text);
-            Err(Error::invalid_query(message).with("path", other.text.as_str()))
+    let mut deepest: Vec<String> = Vec::new();
+    for SortField { path, .. } in fields {
+        let lists = lists_on(path, entity);
+        if let Some((one, other)) = deepest.iter().zip(&lists).find(|(one, other)| one != other) {
+            let message = format!("cannot sort by two lists, {one:?} and {other:?}");
+            return Err(Error::invalid_query(message).with("path", path.text.as_str()));
         }
+        if lists.len() > deepest.len() {
+            deepest = lists;
+        }
+    }
+    Ok(())
+}
+
+/// The declared lists that a path leads through and to, by their paths.
+fn lists_on(path: &Path, entity: &Entity) -> Vec<String> {
+    let mut field = &entity.fields[path.column];
+    let mut at = field.name.clone();
+    let mut legs = path.legs.iter().peekable();
+    let mut lists = Vec::new();
+    loop {
+        field = match &field.kind {
+            FieldType::List(items) => {
+                lists.push(at.clone());
+                if legs.peek().is_none() {
+                    return lists;
+                }
+                if let Some(leg) = legs.next_if(|leg| index(leg).is_some()) {
+                    at = format!("{at}.{leg}");
+                }
+                items
+            }
+            kind => {
+                let Some(leg) = legs.next() else { return lists };
+                at = format!("{at}.{leg}");
+                match kind {
+                    FieldType::Map(values) => values,
+                    FieldType::Model(model) => match model.field(leg) {
+                        Some(inner) => inner,
+                        None => return lists,
+                    },
+                    _ => return lists,
+                }
+            }
+        };
     }
 }

@@ -1,0 +1,137 @@
+//! The query language where data cases do not reach: messages, limits and the clock.
+
+use farm_db_core::document;
+use farm_db_core::query::{Filter, Sort, Update, matches, values_at};
+use farm_db_core::schema::{Contract, Entity, Path};
+use farm_db_core::value::{DateTime, tagged};
+use farm_db_core::{Kind, Map, Value};
+
+fn entity() -> Entity {
+    let json = r#"{"version":1,"entities":[{"name":"things","fields":[
+        {"name":"id","type":{"kind":"int"},"primary_key":true},
+        {"name":"age","type":{"kind":"int"},"nullable":true},
+        {"name":"seen","type":{"kind":"datetime"},"nullable":true},
+        {"name":"extra","type":{"kind":"any"},"nullable":true},
+        {"name":"items","type":{"kind":"list","items":{"type":{"kind":"model","fields":[
+            {"name":"price","type":{"kind":"decimal"},"nullable":true}]}}},"default":[]}]}]}"#;
+    Contract::parse(json).unwrap().entity("things").unwrap().as_ref().clone()
+}
+
+fn map(json: &str) -> Map {
+    tagged::read_map(json.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_error_names_the_path_the_expected_type_and_the_type_it_got() {
+    let error =
+        Filter::parse(&map(r#"{"$or":[{"items":{"$elemMatch":{"price":{"$gt":true}}}}]}"#), &entity()).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidValue);
+    assert_eq!(error.context()["path"], "items.price".into());
+    assert_eq!(error.context()["expected"], "decimal".into());
+    assert_eq!(error.context()["got"], "bool".into());
+    assert_eq!(error.context()["entity"], "things".into());
+}
+
+#[test]
+fn a_misspelt_operator_is_told_the_right_one() {
+    for (filter, wrong, right) in [(r#"{"age":{"$gte ":1}}"#, "$gte ", "$gte"), (r#"{"$nor2":[]}"#, "$nor2", "$nor")] {
+        let error = Filter::parse(&map(filter), &entity()).unwrap_err();
+        assert_eq!(error.kind(), Kind::UnknownOperator);
+        assert_eq!(error.context()["operator"], wrong.into());
+        assert_eq!(error.context()["did_you_mean"], right.into());
+        assert!(error.message().contains("did you mean"), "{error}");
+    }
+    let error = Update::parse(&map(r#"{"$increment":{"age":1},"$sett":{"age":1}}"#), &entity()).unwrap_err();
+    assert_eq!(error.kind(), Kind::UnknownOperator);
+    assert_eq!(error.context()["operator"], "$increment".into());
+}
+
+#[test]
+fn a_filter_that_is_nested_too_deep_is_refused() {
+    for operator in ["$and", "$nor"] {
+        let mut filter = map(r#"{"age":1}"#);
+        for _ in 0..150 {
+            filter = Map::from_iter([(operator.to_owned(), Value::List(vec![Value::Map(filter)]))]);
+        }
+        assert_eq!(Filter::parse(&filter, &entity()).unwrap_err().kind(), Kind::InvalidQuery, "{operator}");
+    }
+    let mut test = map(r#"{"$gt":1}"#);
+    for _ in 0..150 {
+        test = Map::from_iter([("$not".to_owned(), Value::Map(test))]);
+    }
+    let error = Filter::parse(&document! { "age" => test }, &entity()).unwrap_err();
+    assert_eq!((error.kind(), &error.context()["path"]), (Kind::InvalidQuery, &"age".into()));
+}
+
+#[test]
+fn a_regular_expression_that_would_grow_too_large_is_refused() {
+    for pattern in ["(a{1000}){1000}", "(((((x{200}){200}){200}){200}){200})"] {
+        let filter = document! { "extra" => document! { "$regex" => pattern } };
+        assert_eq!(Filter::parse(&filter, &entity()).unwrap_err().kind(), Kind::InvalidQuery, "{pattern}");
+    }
+    let deep = format!("{}a{}", "(".repeat(500), ")".repeat(500));
+    let filter = document! { "extra" => document! { "$regex" => deep } };
+    assert_eq!(Filter::parse(&filter, &entity()).unwrap_err().kind(), Kind::InvalidQuery);
+}
+
+#[test]
+fn current_date_sets_the_moment_of_the_call() {
+    let now = DateTime::from_micros(1_700_000_000_123_456).unwrap();
+    for update in [r#"{"$currentDate":{"seen":true}}"#, r#"{"$currentDate":{"seen":{"$type":"date"}}}"#] {
+        let update = Update::parse(&map(update), &entity()).unwrap();
+        let mut row = map(r#"{"id":1,"age":null,"seen":null,"extra":null,"items":[]}"#);
+        assert!(update.apply(&mut row, &entity(), now).unwrap());
+        assert_eq!(row["seen"], Value::DateTime(now));
+    }
+}
+
+#[test]
+fn a_failed_update_leaves_the_document_as_it_was() {
+    let update = map(r#"{"$set":{"age":5,"items.0.price":{"$numberDecimal":"1"}},"$inc":{"extra":1}}"#);
+    let update = Update::parse(&update, &entity()).unwrap();
+    let before = map(r#"{"id":1,"age":1,"seen":null,"extra":"text","items":[{"price":null}]}"#);
+    let mut after = before.clone();
+    let error = update.apply(&mut after, &entity(), DateTime::from_micros(0).unwrap()).unwrap_err();
+    assert_eq!((error.kind(), &error.context()["path"]), (Kind::InvalidValue, &"extra".into()));
+    assert_eq!(tagged::map_to_string(&after), tagged::map_to_string(&before));
+}
+
+#[test]
+fn an_update_knows_the_columns_it_changes() {
+    let update = map(r#"{"$set":{"extra.b":5},"$rename":{"extra.a":"extra.c"},"$unset":{"age":1}}"#);
+    assert_eq!(Update::parse(&update, &entity()).unwrap().columns(), [1, 3]);
+}
+
+#[test]
+fn values_at_a_path_are_those_that_distinct_counts() {
+    let values = |json: &str, path: &str| {
+        let path = Path::resolve(&entity(), path).unwrap();
+        let document = map(json);
+        let values = values_at(&document, &path);
+        tagged::to_string(&Value::List(values.into_iter().cloned().collect()))
+    };
+    assert_eq!(values(r#"{"extra":[1,[2,3],null]}"#, "extra"), "[1,[2,3],null]");
+    assert_eq!(values(r#"{"extra":[{"a":[1,2]},{"a":3},{"b":4},5]}"#, "extra.a"), "[1,2,3]");
+    assert_eq!(values(r#"{"extra":[{"a":1},{"a":2}]}"#, "extra.1.a"), "[2]");
+    assert_eq!(values(r#"{"extra":null}"#, "extra.a"), "[]");
+    assert_eq!(values(r#"{"extra":null}"#, "extra"), "[null]");
+    assert_eq!(values("{}", "extra"), "[]");
+}
+
+#[test]
+fn a_sort_with_the_key_leaves_nothing_to_chance() {
+    let sort = Sort::parse(&"-age".into(), &entity()).unwrap().with_key(&entity());
+    assert_eq!(sort.to_text(), "-age,-id");
+    let (one, other) = (map(r#"{"id":1,"age":3}"#), map(r#"{"id":2,"age":3}"#));
+    assert!(sort.compare(&other, &one).is_lt());
+    let key = |document| sort.key(document);
+    assert!(sort.compare_keys(&key(&one), &key(&other)).is_gt());
+}
+
+#[test]
+fn a_filter_of_nothing_is_all_and_joins_away() {
+    let all = Filter::parse(&Map::new(), &entity()).unwrap();
+    assert!(all.is_all());
+    let some = Filter::parse(&map(r#"{"age":1}"#), &entity()).unwrap();
+    assert!(matches(&all.and(some), &map(r#"{"age":1}"#)));
+}
