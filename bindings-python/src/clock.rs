@@ -21,7 +21,6 @@ struct Api {
     zone_type: *mut ffi::PyTypeObject,
     utc: *mut ffi::PyObject,
     date_from: unsafe extern "C" fn(c_int, c_int, c_int, *mut ffi::PyTypeObject) -> *mut ffi::PyObject,
-    #[expect(clippy::type_complexity, reason = "it is the interpreter's own signature")]
     datetime_from: unsafe extern "C" fn(
         c_int,
         c_int,
@@ -77,7 +76,8 @@ pub(crate) fn datetime(py: Python<'_>, moment: DateTime) -> PyResult<Bound<'_, P
     let (hour, minute, second, micro) = moment.time().clock();
     let [month, day, hour, minute, second, micro] = [month, day, hour, minute, second, micro].map(|part| part as c_int);
     // SAFETY: attached; every part is in its range, which the function checks as well; zone and type come from the table.
-    let object = unsafe { (api.datetime_from)(year, month, day, hour, minute, second, micro, api.utc, api.datetime_type) };
+    let object =
+        unsafe { (api.datetime_from)(year, month, day, hour, minute, second, micro, api.utc, api.datetime_type) };
     owned(py, object)
 }
 

@@ -113,9 +113,10 @@ impl Engine {
         let read = |object| input::value(object).map_err(|failure| failure.to_python(py));
         let (statement, parameters) = (read(statement)?, read(parameters)?);
         let (database, tx) = (self.database.clone(), Transaction::handle(tx));
-        operation::start(py, async move {
-            database.execute(&statement, &parameters, tx.as_ref()).await.map(Reply::Value)
-        })
+        operation::start(
+            py,
+            async move { database.execute(&statement, &parameters, tx.as_ref()).await.map(Reply::Value) },
+        )
     }
 
     #[pyo3(signature = (isolation, read_only))]

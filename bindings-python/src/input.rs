@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use farm_db_core::value::{DateTime, MAX_DIGITS, Date, ObjectId, Time, Uuid, parse_decimal};
+use farm_db_core::value::{Date, DateTime, MAX_DIGITS, ObjectId, Time, Uuid, parse_decimal};
 use farm_db_core::{Error, Map, Value};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,7 +30,8 @@ static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
 
 fn classes(py: Python<'_>) -> PyResult<&Classes> {
     CLASSES.get_or_try_init(py, || {
-        let class = |module: &str, name: &str| -> PyResult<Py<PyAny>> { Ok(py.import(module)?.getattr(name)?.unbind()) };
+        let class =
+            |module: &str, name: &str| -> PyResult<Py<PyAny>> { Ok(py.import(module)?.getattr(name)?.unbind()) };
         Ok(Classes {
             decimal: class("decimal", "Decimal")?,
             uuid: class("uuid", "UUID")?,
@@ -121,9 +122,8 @@ pub(crate) fn dict(map: &Bound<'_, PyDict>) -> Outcome<Map> {
 /// The elements of a list, tuple or set.
 pub(crate) fn items<'py>(elements: impl Iterator<Item = Bound<'py, PyAny>>) -> Outcome<Value> {
     let _deeper = Deeper::enter()?;
-    let converted = elements.enumerate().map(|(index, item)| {
-        value(&item).map_err(|failure| failure.under(&index.to_string()))
-    });
+    let converted =
+        elements.enumerate().map(|(index, item)| value(&item).map_err(|failure| failure.under(&index.to_string())));
     converted.collect::<Outcome<Vec<_>>>().map(Value::List)
 }
 
@@ -215,7 +215,8 @@ fn moment(object: &Bound<'_, PyAny>, kind: &clock::Kind) -> Outcome<Value> {
     let py = object.py();
     let part = |name: &Bound<'_, PyString>| -> PyResult<u32> { object.getattr(name)?.extract() };
     let date = || -> Outcome<Date> {
-        let (year, month, day) = (part(pyo3::intern!(py, "year"))?, part(pyo3::intern!(py, "month"))?, part(pyo3::intern!(py, "day"))?);
+        let (year, month, day) =
+            (part(pyo3::intern!(py, "year"))?, part(pyo3::intern!(py, "month"))?, part(pyo3::intern!(py, "day"))?);
         Ok(Date::from_civil(year as i32, month, day)?)
     };
     let time = || -> Outcome<Time> {
@@ -226,7 +227,9 @@ fn moment(object: &Bound<'_, PyAny>, kind: &clock::Kind) -> Outcome<Value> {
     match kind {
         clock::Kind::Date => Ok(Value::Date(date()?)),
         clock::Kind::Time if object.getattr(pyo3::intern!(py, "tzinfo"))?.is_none() => Ok(Value::Time(time()?)),
-        clock::Kind::Time => Err(Error::invalid_value("a time of day has no time zone here: give a datetime, or a naive time").into()),
+        clock::Kind::Time => {
+            Err(Error::invalid_value("a time of day has no time zone here: give a datetime, or a naive time").into())
+        }
         clock::Kind::DateTime => {
             let local = DateTime::from_parts(date()?, time()?);
             Ok(Value::DateTime(DateTime::from_micros(local.micros() - offset(object)?)?))

@@ -90,7 +90,9 @@ impl Operation {
         };
         for (callback, context) in callbacks {
             match context {
-                Some(context) => context.bind(slf.py()).call_method1(pyo3::intern!(slf.py(), "run"), (callback, slf))?,
+                Some(context) => {
+                    context.bind(slf.py()).call_method1(pyo3::intern!(slf.py(), "run"), (callback, slf))?
+                }
                 None => callback.bind(slf.py()).call1((slf,))?,
             };
         }
@@ -136,7 +138,7 @@ impl Operation {
     }
 
     #[pyo3(signature = (kind, value = None, _traceback = None))]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments of a Python method")]
+    #[expect(clippy::unused_self, reason = "the generator protocol asks for it")]
     fn throw(
         &self,
         kind: Bound<'_, PyAny>,

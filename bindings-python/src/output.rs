@@ -1,8 +1,8 @@
 //! Core values as Python objects: the one place.
 
+use farm_db_core::Value;
 use farm_db_core::backend::Cell;
 use farm_db_core::value::{BigDecimal, ObjectId, Uuid, format_decimal};
-use farm_db_core::Value;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
@@ -18,9 +18,9 @@ impl Class {
     }
 
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.0.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
-            Ok(py.import(self.1)?.getattr(self.2)?.unbind())
-        })?;
+        let class = self
+            .0
+            .get_or_try_init(py, || -> PyResult<Py<PyAny>> { Ok(py.import(self.1)?.getattr(self.2)?.unbind()) })?;
         Ok(class.bind(py).clone())
     }
 }

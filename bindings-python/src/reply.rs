@@ -58,7 +58,13 @@ impl Outcome {
                 Err(failure) => Some(Err(failure)),
             },
             Reply::Page(rows, layout, next) => match self.build(py, &rows, &layout, until) {
-                Ok(true) => Some(PyTuple::new(py, [self.take_list(py), next.into_pyobject(py).map_or_else(|_| py.None(), Bound::unbind)]).map(|page| page.into_any().unbind())),
+                Ok(true) => Some(
+                    PyTuple::new(
+                        py,
+                        [self.take_list(py), next.into_pyobject(py).map_or_else(|_| py.None(), Bound::unbind)],
+                    )
+                    .map(|page| page.into_any().unbind()),
+                ),
                 Ok(false) => {
                     self.reply = Some(Ok(Reply::Page(rows, layout, next)));
                     None
@@ -91,9 +97,9 @@ impl Outcome {
 
 fn convert(py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
     match reply {
-        Reply::Nothing | Reply::Row(None) => Ok(py.None()),
+        // Lists are built in slices, by `advance`.
+        Reply::Nothing | Reply::Row(None) | Reply::Rows(..) | Reply::Page(..) => Ok(py.None()),
         Reply::Row(Some((rows, layout))) => layout.row(py, &rows, 0).map(Bound::unbind),
-        Reply::Rows(..) | Reply::Page(..) => Ok(py.None()),
         Reply::Count(count) => Ok(count.into_pyobject(py)?.into_any().unbind()),
         Reply::Bool(truth) => Ok(truth.into_pyobject(py)?.to_owned().into_any().unbind()),
         Reply::Value(value) => output::value(py, &value).map(Bound::unbind),

@@ -73,7 +73,12 @@ impl Repository {
 #[pymethods]
 impl Repository {
     #[pyo3(signature = (id, tx))]
-    fn get(&self, py: Python<'_>, id: &Bound<'_, PyAny>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+    fn get(
+        &self,
+        py: Python<'_>,
+        id: &Bound<'_, PyAny>,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
         let id = input::value(id).map_err(|failure| failure.to_python(py))?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         operation::start(py, async move {
@@ -91,7 +96,9 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
             self.layout.record(&item?).map_err(|failure| match failure {
-                Failure::Core(failure) => error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str())),
+                Failure::Core(failure) => {
+                    error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str()))
+                }
                 Failure::Host(error) => error,
             })
         };
@@ -120,7 +127,12 @@ impl Repository {
     }
 
     #[pyo3(signature = (query, tx))]
-    fn json(&self, py: Python<'_>, query: &Bound<'_, PyDict>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+    fn json(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
         let query = Self::query(py, query)?;
         let (inner, json, tx) = (self.inner.clone(), Arc::clone(&self.json), Transaction::handle(tx));
         operation::start(py, async move {
@@ -134,7 +146,12 @@ impl Repository {
     }
 
     #[pyo3(signature = (query, tx))]
-    fn dicts(&self, py: Python<'_>, query: &Bound<'_, PyDict>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<Operation>> {
+    fn dicts(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
         let query = Self::query(py, query)?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.as_dict(), Transaction::handle(tx));
         operation::start(py, async move {

@@ -65,12 +65,12 @@ impl Shape {
         fields: Vec<FieldTuple<'_>>,
         post_init: bool,
         extra: bool,
-        json_keys: Option<Bound<'_, PyDict>>,
+        json_keys: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = model.py();
         let mut built = Vec::with_capacity(fields.len());
         for (stored, attribute, reader, writer) in fields {
-            let given = match &json_keys {
+            let given = match json_keys {
                 Some(keys) => keys.get_item(&attribute)?,
                 None => None,
             };
@@ -138,9 +138,9 @@ impl Reader {
             Self::Model(shape) => shape.write(object),
             Self::Sequence(_, inner) => {
                 let items = object.try_iter().map_err(Failure::Host)?;
-                let converted = items.enumerate().map(|(index, item)| {
-                    inner.write(&item?).map_err(|failure| failure.under(&index.to_string()))
-                });
+                let converted = items
+                    .enumerate()
+                    .map(|(index, item)| inner.write(&item?).map_err(|failure| failure.under(&index.to_string())));
                 converted.collect::<Result<Vec<_>, _>>().map(Value::List)
             }
             Self::Map(inner) => {
@@ -205,13 +205,14 @@ impl Inner {
         }
         let extra = if self.extra { Some(extra.unwrap_or_else(|| PyDict::new(py))) } else { None };
         // All attributes are there, and adding one again changes nothing, so instances share one set.
-        let fields_set = if values.len() == self.fields.len() && extra.as_ref().is_none_or(pyo3::types::PyDictMethods::is_empty) {
-            self.all_set.bind(py).clone()
-        } else {
-            let names = PySet::new(py, values.keys().iter())?;
-            extra.iter().flat_map(pyo3::types::PyDictMethods::keys).try_for_each(|name| names.add(name))?;
-            names
-        };
+        let fields_set =
+            if values.len() == self.fields.len() && extra.as_ref().is_none_or(pyo3::types::PyDictMethods::is_empty) {
+                self.all_set.bind(py).clone()
+            } else {
+                let names = PySet::new(py, values.keys().iter())?;
+                extra.iter().flat_map(pyo3::types::PyDictMethods::keys).try_for_each(|name| names.add(name))?;
+                names
+            };
         let instance = instance::build(self.model.bind(py), &values, fields_set.as_any(), extra.as_ref())?;
         if self.post_init {
             instance.call_method1(pyo3::intern!(py, "model_post_init"), (py.None(),))?;

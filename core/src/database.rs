@@ -151,7 +151,8 @@ impl Database {
         if self.is_connected() {
             return Ok(());
         }
-        Err(Error::closed("the database is not connected: connect it first, or it was closed").with("url", self.redacted_url()))
+        Err(Error::closed("the database is not connected: connect it first, or it was closed")
+            .with("url", self.redacted_url()))
     }
 
     /// Opens the database, creates what is missing if asked to, and compares the contracts.

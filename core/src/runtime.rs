@@ -47,12 +47,14 @@ thread_local! {
 
 /// Polls a woken task on this thread, after the one that this thread polls now.
 fn run_here(runnable: Runnable) {
-    let mut next = WOKEN.with_borrow_mut(|woken| if let Some(queue) = woken {
-        queue.push_back(runnable);
-        None
-    } else {
-        *woken = Some(VecDeque::new());
-        Some(runnable)
+    let mut next = WOKEN.with_borrow_mut(|woken| {
+        if let Some(queue) = woken {
+            queue.push_back(runnable);
+            None
+        } else {
+            *woken = Some(VecDeque::new());
+            Some(runnable)
+        }
     });
     while let Some(runnable) = next {
         runnable.run();

@@ -51,7 +51,11 @@ impl Drop for Inner {
 }
 
 impl Transaction {
-    pub(crate) async fn start(mut session: Box<dyn Session>, options: &TransactionOptions, database: usize) -> Result<Self> {
+    pub(crate) async fn start(
+        mut session: Box<dyn Session>,
+        options: &TransactionOptions,
+        database: usize,
+    ) -> Result<Self> {
         session.begin(options).await?;
         let shared = Shared {
             session: Arc::new(Mutex::new(Some(session))),
@@ -92,7 +96,9 @@ impl Transaction {
             return Err(Error::transaction_state("the transaction is read-only"));
         }
         if shared.broken.load(Ordering::Acquire) {
-            return Err(Error::transaction_state("a cancelled operation left the transaction unfinished: roll it back"));
+            return Err(Error::transaction_state(
+                "a cancelled operation left the transaction unfinished: roll it back",
+            ));
         }
         let guard = Arc::clone(&shared.session).lock_owned().await;
         // It may have ended while we waited.
@@ -119,7 +125,9 @@ impl Transaction {
         self.check_active()?;
         if self.0.shared.broken.load(Ordering::Acquire) {
             self.rollback().await?;
-            return Err(Error::transaction_state("a cancelled operation left the transaction unfinished: it was rolled back"));
+            return Err(Error::transaction_state(
+                "a cancelled operation left the transaction unfinished: it was rolled back",
+            ));
         }
         self.finish(true).await
     }

@@ -1,6 +1,8 @@
 //! Repositories on real SQLite files.
 
-use farm_db_core::{Contract, ContractMode, Database, Kind, Map, Reply, Result, TransactionOptions, Transaction, Value, Verb, document};
+use farm_db_core::{
+    Contract, ContractMode, Database, Kind, Map, Reply, Result, Transaction, TransactionOptions, Value, Verb, document,
+};
 
 const CONTRACT: &str = r#"{"version": 1, "entities": [
   {"name": "resources", "fields": [
@@ -88,7 +90,9 @@ async fn what_create_returns_is_what_get_returns() {
 #[tokio::test]
 async fn filters_are_pushed_down_and_agree_with_the_matcher() {
     let app = open().await;
-    for (id, city, tags, count) in [("a", "Bonn", vec!["x", "y"], 1_i64), ("b", "Köln", vec![], 2), ("c", "Bonn", vec!["y"], 3)] {
+    for (id, city, tags, count) in
+        [("a", "Bonn", vec!["x", "y"], 1_i64), ("b", "Köln", vec![], 2), ("c", "Bonn", vec!["y"], 3)]
+    {
         let tags: Vec<Value> = tags.into_iter().map(Value::from).collect();
         let record = document! { "id" => id, "name" => id, "tags" => tags, "count" => count, "profile" => document! { "city" => city } };
         app.create(record).await.unwrap();
@@ -203,16 +207,26 @@ async fn a_transaction_is_all_or_nothing() {
     app.create(document! { "id" => "d", "name" => "d" }).await.unwrap();
     assert_eq!(app.ids(document! { "sort" => "id" }).await, ["a", "d"]);
     let reading = app.database.begin(TransactionOptions { read_only: true, isolation: None }).await.unwrap();
-    assert_eq!(app.call_in(Verb::Create, record("e"), Some(&reading)).await.err().unwrap().kind(), Kind::TransactionState);
+    assert_eq!(
+        app.call_in(Verb::Create, record("e"), Some(&reading)).await.err().unwrap().kind(),
+        Kind::TransactionState
+    );
 }
 
 #[tokio::test]
 async fn the_database_counts_keys_and_upserts_by_them() {
     let app = open().await;
     let counters = app.database.repository("counters").unwrap();
-    let reply = counters.call(Verb::CreateMany, document! { "records" => vec![Value::Map(Map::new()), Value::Map(Map::new())] }, None);
+    let reply = counters.call(
+        Verb::CreateMany,
+        document! { "records" => vec![Value::Map(Map::new()), Value::Map(Map::new())] },
+        None,
+    );
     let Reply::Rows(rows) = reply.await.unwrap() else { panic!("rows") };
-    assert_eq!((rows.document(0).unwrap()["id"].clone(), rows.document(1).unwrap()["id"].clone()), (Value::Int(1), Value::Int(2)));
+    assert_eq!(
+        (rows.document(0).unwrap()["id"].clone(), rows.document(1).unwrap()["id"].clone()),
+        (Value::Int(1), Value::Int(2))
+    );
     let record = document! { "id" => 2_i64, "label" => "two" };
     let reply = counters.call(Verb::Upsert, document! { "record" => record }, None).await.unwrap();
     assert_eq!(row(reply)["label"], Value::from("two"));

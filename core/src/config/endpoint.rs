@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_or_port_is_refused_without_repeating_it() {
-        for text in ["a b", "canary:x9", "canary:0", "canary:65536", "canary:+1", "canary:1:2", ",", "[::1]canary", "a\0"] {
+        for text in
+            ["a b", "canary:x9", "canary:0", "canary:65536", "canary:+1", "canary:1:2", ",", "[::1]canary", "a\0"]
+        {
             let error = parse_all(text, 1).unwrap_err();
             assert_eq!(error.code(), "invalid_configuration");
             assert!(!format!("{error} {:?}", error.context()).contains("canary"), "{error}");

@@ -16,12 +16,12 @@
 //! Variables that are empty count as not set. Parameters of a URL win over variables, options of the host over both.
 //! Not for: `.env` files; who has one reads it and passes a `get` that knows it.
 
+use super::Config;
 use super::backend_kind::BackendKind;
 use super::endpoint::{self, Endpoint};
 use super::secret::Secret;
 use super::settings::{Layer, Settings};
 use super::url::{DatabaseUrl, Location, Server};
-use super::Config;
 use crate::error::{Error, Result};
 use crate::value::Map;
 
@@ -46,7 +46,10 @@ pub(super) fn read(get: &dyn Fn(&str) -> Option<String>, options: &Map) -> Resul
 
 fn find(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<(DatabaseUrl, Vec<Variable>)>> {
     if let Some(url) = get("DATABASE_URL") {
-        return Ok(Some((DatabaseUrl::parse(&url).map_err(|error| error.with("variable", "DATABASE_URL"))?, Vec::new())));
+        return Ok(Some((
+            DatabaseUrl::parse(&url).map_err(|error| error.with("variable", "DATABASE_URL"))?,
+            Vec::new(),
+        )));
     }
     let Some(kind) = kind(get)? else {
         return Ok(None);
@@ -92,7 +95,8 @@ fn kind(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<BackendKind>> {
 }
 
 fn mongodb(get: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseUrl> {
-    let url = get("MONGO_URI").ok_or_else(|| invalid("MONGO_URI", "`DATABASE_TYPE` is mongodb but `MONGO_URI` is not set"))?;
+    let url = get("MONGO_URI")
+        .ok_or_else(|| invalid("MONGO_URI", "`DATABASE_TYPE` is mongodb but `MONGO_URI` is not set"))?;
     let url = DatabaseUrl::parse(&url).map_err(|error| error.with("variable", "MONGO_URI"))?;
     if url.backend() != BackendKind::Mongodb {
         return Err(invalid("MONGO_URI", format!("`MONGO_URI` is a url of {}, not of mongodb", url.backend())));
@@ -145,14 +149,14 @@ fn server(
 ) -> Result<(DatabaseUrl, Vec<Variable>)> {
     let first = |names: &[&str]| names.iter().find_map(|name| get(name));
     let port = match get(family.port) {
-        Some(text) => endpoint::parse_port(&text).map_err(|_| {
-            invalid(family.port, format!("`{}` is not a port from 1 to 65535", family.port))
-        })?,
+        Some(text) => endpoint::parse_port(&text)
+            .map_err(|_| invalid(family.port, format!("`{}` is not a port from 1 to 65535", family.port)))?,
         None => kind.default_port().unwrap_or_default(),
     };
     let host = first(family.host).unwrap_or_else(|| "localhost".to_owned());
-    let endpoint = Endpoint::named(&host, port)
-        .map_err(|_| invalid(family.host[0], format!("`{}` is neither a host nor a path of a socket", family.host[0])))?;
+    let endpoint = Endpoint::named(&host, port).map_err(|_| {
+        invalid(family.host[0], format!("`{}` is neither a host nor a path of a socket", family.host[0]))
+    })?;
     let server = Server {
         endpoints: vec![endpoint],
         srv: false,

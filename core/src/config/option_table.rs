@@ -173,7 +173,8 @@ const ENDINGS: [(&str, Unit); 4] = [
 pub(super) fn find(name: &str, backend: BackendKind, pool_only: bool) -> Option<(&'static KnownOption, Unit)> {
     let wanted = normalise(name);
     let named = |wanted: &str| {
-        let mut options = OPTIONS.iter().filter(|option| option.backends.contains(&backend) && (option.pool || !pool_only));
+        let mut options =
+            OPTIONS.iter().filter(|option| option.backends.contains(&backend) && (option.pool || !pool_only));
         options.find(|option| option.names().any(|name| normalise(name) == wanted))
     };
     if let Some(option) = named(&wanted) {

@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn parameters_that_hold_secrets_are_known_by_name() {
-        for name in ["password", "sslpassword", "tlsCertificateKeyFilePassword", "PWD", "auth_token", "authMechanismProperties"] {
+        for name in
+            ["password", "sslpassword", "tlsCertificateKeyFilePassword", "PWD", "auth_token", "authMechanismProperties"]
+        {
             assert!(is_sensitive(name), "{name}");
         }
         for name in ["user", "sslmode", "sslkey", "passfile", "max_pool_size"] {

@@ -243,7 +243,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_read() {
-        for value in [Value::Int(3601), Value::Int(-2), Value::Float(f64::NAN), Value::Float(1e300), Value::Text("1".into())] {
+        for value in
+            [Value::Int(3601), Value::Int(-2), Value::Float(f64::NAN), Value::Float(1e300), Value::Text("1".into())]
+        {
             assert_eq!(SPAN.read(Raw::Host(&value), Unit::Seconds), None, "{value:?}");
         }
         for value in [Value::Int(0), Value::Int(11), Value::Int(i64::MIN), Value::Float(1.5), Value::Bool(true)] {

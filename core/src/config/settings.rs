@@ -151,10 +151,13 @@ impl Layer {
 
 fn misfit(option: &KnownOption, shown: &str, raw: Raw<'_>, unit: Unit) -> Error {
     let expected = option.kind.expected_in(unit);
-    Error::invalid_configuration(format!("option {shown} takes {expected}; what was given is {} that does not fit", raw.type_name()))
-        .with("option", shown.trim_matches('`'))
-        .with("expected", expected)
-        .with("given_type", raw.type_name())
+    Error::invalid_configuration(format!(
+        "option {shown} takes {expected}; what was given is {} that does not fit",
+        raw.type_name()
+    ))
+    .with("option", shown.trim_matches('`'))
+    .with("expected", expected)
+    .with("given_type", raw.type_name())
 }
 
 fn contradiction(earlier: &str, later: &str) -> Error {

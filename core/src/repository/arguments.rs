@@ -92,7 +92,10 @@ impl Arguments {
     pub(super) fn finish(self) -> Result<()> {
         match self.map.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::invalid_query(format!("{} has no argument {name:?}", self.verb)).with("argument", name.as_str())),
+            Some(name) => {
+                Err(Error::invalid_query(format!("{} has no argument {name:?}", self.verb))
+                    .with("argument", name.as_str()))
+            }
         }
     }
 
@@ -109,7 +112,15 @@ impl Arguments {
             .collect::<Result<Vec<_>>>()?;
         let columns = if columns.is_empty() { (0..entity.fields.len()).collect() } else { columns.into() };
         let is_empty = document.is_empty();
-        Ok(Query { document, is_empty, filter, sort, limit: self.count("limit")?, skip: self.count("skip")?.unwrap_or(0), columns })
+        Ok(Query {
+            document,
+            is_empty,
+            filter,
+            sort,
+            limit: self.count("limit")?,
+            skip: self.count("skip")?.unwrap_or(0),
+            columns,
+        })
     }
 }
 

@@ -64,7 +64,8 @@ impl Repository {
         let row = self.entity.check_insert(record, now)?;
         if let Some(missing) = on.iter().find(|position| row[**position].is_null()) {
             let name = &self.entity.fields[*missing].name;
-            return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found")).with("field", name.as_str()));
+            return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found"))
+                .with("field", name.as_str()));
         }
         let changes = self.changes_on_conflict(&row, &given, &on, now);
         let conflict = Conflict { on, row, changes };
@@ -82,20 +83,30 @@ impl Repository {
         if on.is_empty() {
             return Ok(entity.key.clone());
         }
-        let names = on.iter().map(|name| name.as_text().ok_or_else(|| Error::invalid_query("upsert: \"on\" must be a list of fields")));
+        let names = on
+            .iter()
+            .map(|name| name.as_text().ok_or_else(|| Error::invalid_query("upsert: \"on\" must be a list of fields")));
         let positions = names.map(|name| entity.position(name?)).collect::<Result<Vec<_>>>()?;
-        let same = |other: &[usize]| other.len() == positions.len() && positions.iter().all(|position| other.contains(position));
+        let same = |other: &[usize]| {
+            other.len() == positions.len() && positions.iter().all(|position| other.contains(position))
+        };
         let is_unique = same(&entity.key)
             || entity.indexes.iter().any(|index| {
-                let plain = index.unique && index.condition.is_none() && index.fields.iter().all(|field| field.path.is_column());
+                let plain = index.unique
+                    && index.condition.is_none()
+                    && index.fields.iter().all(|field| field.path.is_column());
                 plain && same(&index.fields.iter().map(|field| field.path.column).collect::<Vec<_>>())
             });
         if is_unique {
             return Ok(positions);
         }
         let names: Vec<_> = positions.iter().map(|position| entity.fields[*position].name.as_str()).collect();
-        Err(Error::invalid_query(format!("{} has no unique index on {}, so a row cannot be found by it", entity.name, names.join(", ")))
-            .with("entity", entity.name.as_str()))
+        Err(Error::invalid_query(format!(
+            "{} has no unique index on {}, so a row cannot be found by it",
+            entity.name,
+            names.join(", ")
+        ))
+        .with("entity", entity.name.as_str()))
     }
 
     /// What an existing row gets: the fields that the caller gave, beside its key and its creation.

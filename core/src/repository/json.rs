@@ -142,7 +142,8 @@ fn write_value(value: &Value, inner: &JsonInner, out: &mut Vec<u8>) -> Result<()
 }
 
 fn write_model(map: &Map, shape: &JsonShape, out: &mut Vec<u8>) -> Result<()> {
-    let declared = shape.fields.iter().filter_map(|field| Some((field.key.as_str(), map.get(&field.stored)?, &field.inner)));
+    let declared =
+        shape.fields.iter().filter_map(|field| Some((field.key.as_str(), map.get(&field.stored)?, &field.inner)));
     let known = |key: &str| shape.fields.iter().any(|field| field.stored == key);
     let extra = map.iter().filter(|(key, _)| shape.extra && !known(key));
     write_entries(declared.chain(extra.map(|(key, item)| (key.as_str(), item, &JsonInner::Plain))), out)
@@ -235,8 +236,14 @@ mod tests {
     #[test]
     fn decimals_are_printed_as_python_prints_them() {
         for (text, expected) in [
-            ("1.10", "1.10"), ("1E+2", "1E+2"), ("12E+2", "1.2E+3"), ("0.000001", "0.000001"), ("0.0000001", "1E-7"),
-            ("-0.5", "-0.5"), ("100", "100"), ("0.00", "0.00"),
+            ("1.10", "1.10"),
+            ("1E+2", "1E+2"),
+            ("12E+2", "1.2E+3"),
+            ("0.000001", "0.000001"),
+            ("0.0000001", "1E-7"),
+            ("-0.5", "-0.5"),
+            ("100", "100"),
+            ("0.00", "0.00"),
         ] {
             let mut out = Vec::new();
             write_decimal(&parse_decimal(text).unwrap(), &mut out);

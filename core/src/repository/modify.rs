@@ -42,7 +42,9 @@ fn as_changes(entity: &Entity, update: &Update, now: DateTime) -> Option<Changes
                     && field.constraints.is_empty()
                     && matches!(
                         (&field.kind, number),
-                        (FieldType::Int, Value::Int(_)) | (FieldType::Float, Value::Float(_)) | (FieldType::Decimal, Value::Decimal(_))
+                        (FieldType::Int, Value::Int(_))
+                            | (FieldType::Float, Value::Float(_))
+                            | (FieldType::Decimal, Value::Decimal(_))
                     ) =>
             {
                 SetTo::Plus(number.clone())
@@ -92,7 +94,13 @@ impl Repository {
     }
 
     /// Executes an update whose rows do not matter; `None` where the engine cannot do it alone.
-    pub(super) async fn write_count(&self, which: &Which, changes: Changes, tx: Option<&Transaction>, verb: Verb) -> Result<Option<u64>> {
+    pub(super) async fn write_count(
+        &self,
+        which: &Which,
+        changes: Changes,
+        tx: Option<&Transaction>,
+        verb: Verb,
+    ) -> Result<Option<u64>> {
         let operation = Operation::Update(self.write(which, false), changes);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
         let mut lease = self.lease(verb, tx).await?;
@@ -100,7 +108,13 @@ impl Repository {
     }
 
     /// Executes an update and returns the rows after it; `None` where the engine cannot do it alone.
-    pub(super) async fn write_rows(&self, which: &Which, changes: Changes, tx: Option<&Transaction>, verb: Verb) -> Result<Option<RowSet>> {
+    pub(super) async fn write_rows(
+        &self,
+        which: &Which,
+        changes: Changes,
+        tx: Option<&Transaction>,
+        verb: Verb,
+    ) -> Result<Option<RowSet>> {
         let operation = Operation::Update(self.write(which, true), changes);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
         let mut lease = self.lease(verb, tx).await?;
@@ -110,7 +124,14 @@ impl Repository {
     }
 
     /// Reads, changes by the reference engine, writes back.
-    async fn modify(&self, which: &Which, update: &Update, now: DateTime, tx: Option<&Transaction>, verb: Verb) -> Result<Changed> {
+    async fn modify(
+        &self,
+        which: &Which,
+        update: &Update,
+        now: DateTime,
+        tx: Option<&Transaction>,
+        verb: Verb,
+    ) -> Result<Changed> {
         let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
         let outcome = self.modify_inside(unit.lease(), which, update, now).await;
         unit.end(outcome).await
@@ -134,7 +155,13 @@ impl Repository {
     }
 
     /// Writes the columns that differ; returns the whole row as it is then.
-    async fn write_back(&self, lease: &mut Lease, before: &[Value], mut document: Map, now: DateTime) -> Result<Vec<Value>> {
+    async fn write_back(
+        &self,
+        lease: &mut Lease,
+        before: &[Value],
+        mut document: Map,
+        now: DateTime,
+    ) -> Result<Vec<Value>> {
         let entity = &self.entity;
         let mut changes = Changes::default();
         let mut after = before.to_vec();
@@ -149,7 +176,10 @@ impl Repository {
         for (position, set) in &changes.0 {
             match set {
                 SetTo::Value(value) => after[*position] = value.clone(),
-                SetTo::Plus(number) => after[*position] = Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0)),
+                SetTo::Plus(number) => {
+                    after[*position] =
+                        Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0))
+                }
             }
         }
         if changes.0.is_empty() {
@@ -207,7 +237,14 @@ impl Repository {
     }
 
     /// The rows after an update, by the engine where it can.
-    async fn update_rows(&self, which: &Which, update: &Update, now: DateTime, tx: Option<&Transaction>, verb: Verb) -> Result<RowSet> {
+    async fn update_rows(
+        &self,
+        which: &Which,
+        update: &Update,
+        now: DateTime,
+        tx: Option<&Transaction>,
+        verb: Verb,
+    ) -> Result<RowSet> {
         if let Some(changes) = as_changes(&self.entity, update, now)
             && let Some(rows) = self.write_rows(which, changes, tx, verb).await?
         {
@@ -231,7 +268,13 @@ impl Repository {
         self.update_count(&which, &update, tx, Verb::UpdateMany).await
     }
 
-    async fn update_count(&self, which: &Which, update: &Update, tx: Option<&Transaction>, verb: Verb) -> Result<Reply> {
+    async fn update_count(
+        &self,
+        which: &Which,
+        update: &Update,
+        tx: Option<&Transaction>,
+        verb: Verb,
+    ) -> Result<Reply> {
         if update.is_empty() {
             return Err(Error::invalid_query(format!("{} needs something to change", verb.name())));
         }
@@ -245,7 +288,11 @@ impl Repository {
         Ok(Reply::Count(changed.after.len() as u64))
     }
 
-    pub(super) async fn find_one_and_update(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+    pub(super) async fn find_one_and_update(
+        &self,
+        mut arguments: Arguments,
+        tx: Option<&Transaction>,
+    ) -> Result<Reply> {
         let update = Update::parse(&arguments.map("update")?, &self.entity)?;
         let return_new = arguments.flag("return_new", true)?;
         let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
@@ -272,7 +319,9 @@ impl Repository {
         for (position, value) in entity.key.iter().zip(&key) {
             let given = record[*position].replace(value.clone());
             if given.is_some_and(|given| !given.is_null() && given != *value) {
-                return Err(Error::invalid_query("replace cannot change the key of a row").with("entity", entity.name.as_str()));
+                return Err(
+                    Error::invalid_query("replace cannot change the key of a row").with("entity", entity.name.as_str())
+                );
             }
         }
         let now = DateTime::now();

@@ -28,10 +28,13 @@ impl Repository {
         arguments.finish()?;
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 || limit > MAX_LIMIT {
-            return Err(Error::invalid_query(format!("a page has 1 to {MAX_LIMIT} rows, got a limit of {limit}")).with("argument", "limit"));
+            return Err(Error::invalid_query(format!("a page has 1 to {MAX_LIMIT} rows, got a limit of {limit}"))
+                .with("argument", "limit"));
         }
         if query.skip > 0 {
-            return Err(Error::invalid_query("a page begins behind a cursor and takes no skip").with("argument", "skip"));
+            return Err(
+                Error::invalid_query("a page begins behind a cursor and takes no skip").with("argument", "skip")
+            );
         }
         query.sort = query.sort.with_key(&self.entity);
         let mark = mark(&self.entity, &query);
@@ -44,7 +47,13 @@ impl Repository {
     }
 
     /// One row more than the page, with all columns, since the cursor needs those of the order.
-    async fn page_rows(&self, query: &Query, after: Option<&[Value]>, limit: u64, tx: Option<&Transaction>) -> Result<RowSet> {
+    async fn page_rows(
+        &self,
+        query: &Query,
+        after: Option<&[Value]>,
+        limit: u64,
+        tx: Option<&Transaction>,
+    ) -> Result<RowSet> {
         let wide = Query { columns: self.all_columns(), limit: Some(limit + 1), ..query.clone() };
         let select = Select {
             entity: &self.entity,
@@ -58,8 +67,12 @@ impl Repository {
         };
         let statement = self.database.backend().compile(&Operation::Select(select))?;
         if statement.unsorted {
-            return Err(Error::unsupported(format!("{} cannot page in the order {}", self.database.backend().name(), query.sort.to_text()))
-                .with("operator", "page"));
+            return Err(Error::unsupported(format!(
+                "{} cannot page in the order {}",
+                self.database.backend().name(),
+                query.sort.to_text()
+            ))
+            .with("operator", "page"));
         }
         self.run(&mut self.lease(Verb::Page, tx).await?, statement, &wide).await
     }
@@ -89,7 +102,8 @@ fn mark(entity: &Entity, query: &Query) -> String {
 }
 
 fn read_cursor(cursor: &str, entity: &Entity, sort: &Sort, mark: &str) -> Result<Vec<Value>> {
-    let wrong = |what: &str| Error::invalid_cursor(format!("the page cursor {what}")).with("entity", entity.name.as_str());
+    let wrong =
+        |what: &str| Error::invalid_cursor(format!("the page cursor {what}")).with("entity", entity.name.as_str());
     let bytes = (cursor.len() <= MAX_CURSOR).then(|| BASE64.decode(cursor).ok()).flatten();
     let value = bytes.and_then(|bytes| tagged::read(&bytes).ok()).ok_or_else(|| wrong("is malformed"))?;
     let [Value::Text(theirs), Value::List(values)] = value.as_list().unwrap_or_default() else {

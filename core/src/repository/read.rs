@@ -100,11 +100,16 @@ impl Repository {
         let keys = ids.into_iter().map(|id| self.checked_key(id)).collect::<Result<Vec<_>>>()?;
         let filter = living(self.filter_by_keys(&keys)?, &self.entity, false)?;
         let found = self.select(&mut self.lease(Verb::GetMany, tx).await?, &self.query_of(filter)).await?;
-        let found_keys = (0..found.len()).map(|row| Ok(self.entity.key_of(&found.values(row)?))).collect::<Result<Vec<_>>>()?;
+        let found_keys =
+            (0..found.len()).map(|row| Ok(self.entity.key_of(&found.values(row)?))).collect::<Result<Vec<_>>>()?;
         let equal = |a: &[Value], b: &[Value]| a.iter().zip(b).all(|(a, b)| canonical_equal(a, b));
         let mut order: Vec<usize> = (0..found.len()).collect();
         let compare = |a: &[Value], b: &[Value]| {
-            a.iter().zip(b).map(|(a, b)| canonical_order(a, b)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| canonical_order(a, b))
+                .find(|order| order.is_ne())
+                .unwrap_or(std::cmp::Ordering::Equal)
         };
         order.sort_by(|a, b| compare(&found_keys[*a], &found_keys[*b]));
         let place = |key: &Vec<Value>| {
@@ -170,7 +175,8 @@ impl Repository {
         self.database.count_residual(rows.len());
         let kept = finish(&rows, query, unsorted)?;
         let wanted = query.limit.map(|limit| limit.saturating_add(query.skip));
-        let complete = rows.len() as u64 <= limit || (!unsorted && wanted.is_some_and(|wanted| kept.len() as u64 >= wanted));
+        let complete =
+            rows.len() as u64 <= limit || (!unsorted && wanted.is_some_and(|wanted| kept.len() as u64 >= wanted));
         if !complete {
             return Err(self.residual_limit(limit, query));
         }
@@ -272,7 +278,8 @@ impl Repository {
             "residual" => residual,
             "sorted_by" => if statement.unsorted { "core" } else { "database" },
         };
-        let columns: BTreeSet<_> = statement.columns.iter().map(|column| self.entity.fields[*column].name.clone()).collect();
+        let columns: BTreeSet<_> =
+            statement.columns.iter().map(|column| self.entity.fields[*column].name.clone()).collect();
         facts.insert("columns".to_owned(), columns.into_iter().map(Value::from).collect::<Vec<_>>().into());
         let mut lease = self.lease(Verb::Explain, tx).await?;
         let plan = lease.session()?.explain(statement).await?;
@@ -287,11 +294,12 @@ fn finish(rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
     for row in 0..rows.len() {
         let document = rows.document(row)?;
         if matches(&query.filter, &document) {
-            kept.push((row, document));
+            kept.push((row, unsorted.then(|| query.sort.key(&document))));
         }
     }
-    if unsorted {
-        kept.sort_by(|(_, a), (_, b)| query.sort.compare(a, b));
-    }
+    kept.sort_by(|(_, a), (_, b)| match (a, b) {
+        (Some(a), Some(b)) => query.sort.compare_keys(a, b),
+        _ => std::cmp::Ordering::Equal,
+    });
     Ok(kept.into_iter().map(|(row, _)| row).collect())
 }

@@ -18,7 +18,11 @@ impl Repository {
         // A hard delete also reaches rows that are soft-deleted already.
         let filter = living(key_equals(&self.entity, &key)?, &self.entity, hard)?;
         let which = Which { filter, sort: Sort::default(), one: false };
-        if self.remove(&which, hard, tx, Verb::Delete).await? == 0 { Err(self.not_found(&key)) } else { Ok(Reply::Nothing) }
+        if self.remove(&which, hard, tx, Verb::Delete).await? == 0 {
+            Err(self.not_found(&key))
+        } else {
+            Ok(Reply::Nothing)
+        }
     }
 
     pub(super) async fn delete_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
@@ -51,7 +55,8 @@ impl Repository {
     }
 
     async fn delete_count(&self, which: &Which, tx: Option<&Transaction>, verb: Verb) -> Result<Option<u64>> {
-        let write = Write { entity: &self.entity, filter: &which.filter, sort: &which.sort, one: which.one, returning: false };
+        let write =
+            Write { entity: &self.entity, filter: &which.filter, sort: &which.sort, one: which.one, returning: false };
         let Some(statement) = supported(self.database.backend().compile(&Operation::Delete(write)))? else {
             return Ok(None);
         };
@@ -67,7 +72,13 @@ impl Repository {
             let found = self.select(lease, &self.query_of(which.filter.clone())).await?;
             for row in 0..found.len() {
                 let filter = key_equals(&self.entity, &self.entity.key_of(&found.values(row)?))?;
-                let write = Write { entity: &self.entity, filter: &filter, sort: &Sort::default(), one: false, returning: false };
+                let write = Write {
+                    entity: &self.entity,
+                    filter: &filter,
+                    sort: &Sort::default(),
+                    one: false,
+                    returning: false,
+                };
                 let operation = if soft {
                     Operation::Update(write, self.deletion(Some(DateTime::now())))
                 } else {

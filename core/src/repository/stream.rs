@@ -54,7 +54,8 @@ impl Repository {
     /// The rows of a query, `batch` at a time.
     pub async fn stream(&self, query: Map, batch: usize, tx: Option<&Transaction>) -> Result<RowStream> {
         if batch == 0 || batch > MAX_BATCH {
-            return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}")).with("argument", "batch"));
+            return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}"))
+                .with("argument", "batch"));
         }
         let mut arguments = Arguments::new(query, "stream");
         let query = arguments.query(&self.entity)?;
@@ -64,15 +65,27 @@ impl Repository {
         select.scan = u64::MAX;
         let statement = self.database.backend().compile(&Operation::Select(select))?;
         if statement.unsorted {
-            return Err(Error::unsupported(format!("{} cannot stream in the order {}", self.database.backend().name(), query.sort.to_text()))
-                .with("operator", "sort"));
+            return Err(Error::unsupported(format!(
+                "{} cannot stream in the order {}",
+                self.database.backend().name(),
+                query.sort.to_text()
+            ))
+            .with("operator", "sort"));
         }
         let mut lease = self.lease(Verb::Find, tx).await?;
         let columns = Arc::clone(&statement.columns);
         let residual = !statement.is_exact();
         let (skip, left) = if residual { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
         let batches = lease.take()?.stream(statement, batch).await?;
-        Ok(RowStream { open: Some(Open { batches, lease }), entity: Arc::clone(&self.entity), query, columns, residual, skip, left })
+        Ok(RowStream {
+            open: Some(Open { batches, lease }),
+            entity: Arc::clone(&self.entity),
+            query,
+            columns,
+            residual,
+            skip,
+            left,
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use super::entity::Entity;
 use super::field::{Auto, Constraints, Field, FieldType, Generated, Model};
 use crate::error::{Error, Result};
 use crate::value::{
-    BigDecimal, DateTime, MAX_DIGITS, Map, ObjectId, Uuid, Value, canonical_equal, canonical_order, parse_decimal, tagged,
+    BigDecimal, DateTime, MAX_DIGITS, Map, ObjectId, Uuid, Value, canonical_equal, canonical_order, parse_decimal,
+    tagged,
 };
 
 /// One row on its way in: a value a field of the entity, in the order of the fields; `None` where the host gave none.
@@ -62,8 +63,9 @@ impl Entity {
 
     /// One value for one field of this entity.
     pub fn check_field(&self, field: &Field, value: Value) -> Result<Value> {
-        check_element(field, value)
-            .map_err(|error| error.under(&field.name).with("field", field.name.as_str()).with("entity", self.name.as_str()))
+        check_element(field, value).map_err(|error| {
+            error.under(&field.name).with("field", field.name.as_str()).with("entity", self.name.as_str())
+        })
     }
 }
 
@@ -131,9 +133,8 @@ fn coerce(kind: &FieldType, value: Value) -> Result<Value> {
 pub fn coerce_operand(kind: &FieldType, value: Value) -> Result<Value> {
     match (kind, &value) {
         (_, Value::Null) => Ok(value),
-        (FieldType::Int, Value::Float(_) | Value::Decimal(_)) | (FieldType::Float, Value::Int(_) | Value::Decimal(_)) => {
-            check_free(&value, 0).map(|()| value)
-        }
+        (FieldType::Int, Value::Float(_) | Value::Decimal(_))
+        | (FieldType::Float, Value::Int(_) | Value::Decimal(_)) => check_free(&value, 0).map(|()| value),
         (FieldType::Decimal, Value::Float(_)) => check_free(&value, 0).map(|()| value),
         (FieldType::Any | FieldType::Map(_) | FieldType::Model(_) | FieldType::List(_), _) => {
             check_free(&value, 0).map(|()| value)
@@ -201,7 +202,9 @@ fn check_free(value: &Value, depth: usize) -> Result<()> {
     }
     match value {
         Value::Text(text) => check_text(text),
-        Value::Float(number) if number.is_nan() => Err(Error::invalid_value("NaN is not a value that a database can compare")),
+        Value::Float(number) if number.is_nan() => {
+            Err(Error::invalid_value("NaN is not a value that a database can compare"))
+        }
         Value::List(list) => list
             .iter()
             .enumerate()
@@ -225,9 +228,10 @@ fn check_key_text(key: &str) -> Result<()> {
 }
 
 fn check_list(items: &Field, list: Vec<Value>) -> Result<Value> {
-    let checked = list.into_iter().enumerate().map(|(index, item)| {
-        check_element(items, item).map_err(|error| error.under(&index.to_string()))
-    });
+    let checked = list
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| check_element(items, item).map_err(|error| error.under(&index.to_string())));
     checked.collect::<Result<Vec<_>>>().map(Value::List)
 }
 
@@ -252,7 +256,9 @@ fn check_model(model: &Model, mut map: Map) -> Result<Value> {
     }
     for (key, value) in map {
         if !model.extra {
-            return Err(Error::unknown_field(format!("there is no field {key:?}")).with("field", key.as_str()).under(&key));
+            return Err(Error::unknown_field(format!("there is no field {key:?}"))
+                .with("field", key.as_str())
+                .under(&key));
         }
         check_key_text(&key)?;
         check_free(&value, 1).map_err(|error| error.under(&key))?;
@@ -266,7 +272,8 @@ fn check_constraints(constraints: &Constraints, value: &Value) -> Result<()> {
     if let (Some(pattern), Value::Text(text)) = (&constraints.pattern, value)
         && !pattern.regex.is_match(text)
     {
-        return Err(Error::invalid_value(format!("text does not match the pattern {:?}", pattern.source)).with("rule", "pattern"));
+        return Err(Error::invalid_value(format!("text does not match the pattern {:?}", pattern.source))
+            .with("rule", "pattern"));
     }
     if let Some(allowed) = &constraints.allowed
         && !allowed.iter().any(|one| canonical_equal(one, value))
@@ -289,10 +296,14 @@ fn check_length(constraints: &Constraints, value: &Value) -> Result<()> {
         _ => return Ok(()),
     };
     if let Some(least) = constraints.min_length.filter(|least| length < *least) {
-        return Err(Error::invalid_value(format!("expected at least {least} {unit}, got {length}")).with("rule", "min_length"));
+        return Err(
+            Error::invalid_value(format!("expected at least {least} {unit}, got {length}")).with("rule", "min_length")
+        );
     }
     if let Some(most) = constraints.max_length.filter(|most| length > *most) {
-        return Err(Error::invalid_value(format!("expected at most {most} {unit}, got {length}")).with("rule", "max_length"));
+        return Err(
+            Error::invalid_value(format!("expected at most {most} {unit}, got {length}")).with("rule", "max_length")
+        );
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! How the contract of an app differs from the one that a database was made for.
 
+use super::Contract;
 use super::canonical;
 use super::entity::Entity;
-use super::Contract;
 use crate::value::{Map, Value, tagged};
 
 /// One difference, small enough to be read in a line.

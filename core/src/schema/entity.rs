@@ -169,7 +169,8 @@ impl Entity {
                     Auto::DeletedFlag => (&mut self.automatic.deleted_flag, matches!(field.kind, FieldType::Bool)),
                 };
                 if !fits || slot.is_some() {
-                    let message = format!("field {:?} cannot have this \"auto\": wrong type, or a second one", field.name);
+                    let message =
+                        format!("field {:?} cannot have this \"auto\": wrong type, or a second one", field.name);
                     return Err(Error::invalid_schema(message).with("field", field.name.as_str()));
                 }
                 *slot = Some(position);
@@ -182,7 +183,13 @@ impl Entity {
     }
 
     /// Adds an index; fields are names or paths, a leading `-` is descending. An equal index is not added twice.
-    pub fn add_index(&mut self, name: Option<&str>, fields: &[String], unique: bool, condition: Option<Map>) -> Result<()> {
+    pub fn add_index(
+        &mut self,
+        name: Option<&str>,
+        fields: &[String],
+        unique: bool,
+        condition: Option<Map>,
+    ) -> Result<()> {
         let mut parts = Vec::with_capacity(fields.len());
         for text in fields {
             let (descending, path) = text.strip_prefix('-').map_or((false, text.as_str()), |path| (true, path));
@@ -219,7 +226,8 @@ impl Entity {
     /// The error for a field that does not exist; names a near one.
     pub fn unknown_field(&self, name: &str) -> Error {
         let near = self.fields.iter().map(|field| (distance(&field.name, name), &field.name)).min();
-        let hint = near.filter(|(far, _)| *far <= 2).map_or(String::new(), |(_, name)| format!(", did you mean {name:?}?"));
+        let hint =
+            near.filter(|(far, _)| *far <= 2).map_or(String::new(), |(_, name)| format!(", did you mean {name:?}?"));
         Error::unknown_field(format!("{} has no field {name:?}{hint}", self.name))
             .with("entity", self.name.as_str())
             .with("field", name)

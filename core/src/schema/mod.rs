@@ -79,6 +79,7 @@ impl Contract {
     }
 
     /// This contract with the entities of `other` added or put in place of those of the same name.
+    #[must_use]
     pub fn merged_with(&self, other: &Self) -> Self {
         let kept = self.entities.iter().filter(|entity| !other.by_name.contains_key(&entity.name));
         let mut entities: Vec<_> = kept.chain(&other.entities).cloned().collect();

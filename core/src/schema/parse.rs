@@ -128,14 +128,14 @@ fn entity(value: Value) -> Result<Entity> {
             Some(_) => return Err(part.wrong("where", "a filter")),
         };
         part.finish()?;
-        entity.add_index(name.as_deref(), &fields, unique, condition).map_err(as_schema_error)?;
+        entity.add_index(name.as_deref(), &fields, unique, condition).map_err(|error| as_schema_error(&error))?;
     }
     reader.finish()?;
     Ok(entity)
 }
 
 /// A wrong path in a definition is a mistake of the definition, not of a query.
-fn as_schema_error(error: Error) -> Error {
+fn as_schema_error(error: &Error) -> Error {
     Error::invalid_schema(error.message().to_owned())
 }
 
@@ -159,9 +159,11 @@ fn field(value: Value, owner: &str, named: bool) -> Result<Field> {
     let default = reader.take("default");
     field.constraints = constraints(&mut reader)?;
     reader.finish()?;
-    let fits = |value: Value| check_element(&field, value).map_err(|error| {
-        Error::invalid_schema(format!("{what}: the default or an enum value does not fit: {error}"))
-    });
+    let fits = |value: Value| {
+        check_element(&field, value).map_err(|error| {
+            Error::invalid_schema(format!("{what}: the default or an enum value does not fit: {error}"))
+        })
+    };
     let default = default.map(fits).transpose()?;
     field.default = default;
     Ok(field)

@@ -120,9 +120,7 @@ impl Time {
     /// From hour, minute, second and microsecond.
     pub fn from_clock(hour: u32, minute: u32, second: u32, micro: u32) -> Result<Self> {
         if hour > 23 || minute > 59 || second > 59 || micro > 999_999 {
-            return Err(Error::invalid_value(format!(
-                "there is no time {hour:02}:{minute:02}:{second:02}.{micro:06}"
-            )));
+            return Err(Error::invalid_value(format!("there is no time {hour:02}:{minute:02}:{second:02}.{micro:06}")));
         }
         Ok(Self(((i64::from(hour) * 60 + i64::from(minute)) * 60 + i64::from(second)) * 1_000_000 + i64::from(micro)))
     }
@@ -249,8 +247,7 @@ impl FromStr for DateTime {
 
     /// RFC 3339 with any offset; without an offset the moment is taken as UTC.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong =
-            || Error::invalid_value(format!("expected a datetime such as 2024-01-31T12:30:00Z, got {text:?}"));
+        let wrong = || Error::invalid_value(format!("expected a datetime such as 2024-01-31T12:30:00Z, got {text:?}"));
         let bytes = text.as_bytes();
         let mut at = 0;
         let date = read_date(bytes, &mut at).ok_or_else(wrong)?;

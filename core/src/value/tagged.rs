@@ -90,7 +90,13 @@ fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
         out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
     } else {
-        let name = if number.is_nan() { "NaN" } else if number > 0.0 { "Infinity" } else { "-Infinity" };
+        let name = if number.is_nan() {
+            "NaN"
+        } else if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        };
         write_tag("$numberDouble", name, out);
     }
 }
@@ -176,7 +182,9 @@ fn read_double(text: &str) -> Result<Value> {
         "NaN" => Ok(Value::Float(f64::NAN)),
         "Infinity" => Ok(Value::Float(f64::INFINITY)),
         "-Infinity" => Ok(Value::Float(f64::NEG_INFINITY)),
-        _ => text.parse().map(Value::Float).map_err(|_| Error::invalid_value(format!("expected a float, got {text:?}"))),
+        _ => {
+            text.parse().map(Value::Float).map_err(|_| Error::invalid_value(format!("expected a float, got {text:?}")))
+        }
     }
 }
 
@@ -280,9 +288,8 @@ pub(crate) mod tests {
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Int),
             any::<f64>().prop_filter("nan is not equal to itself", |f| !f.is_nan()).prop_map(Value::Float),
-            (any::<i64>(), -30_i64..30).prop_map(|(d, s)| {
-                Value::Decimal(super::super::BigDecimal::new(d.into(), s))
-            }),
+            (any::<i64>(), -30_i64..30)
+                .prop_map(|(d, s)| { Value::Decimal(super::super::BigDecimal::new(d.into(), s)) }),
             "[^\u{0}]{0,12}".prop_map(Value::Text),
             prop::collection::vec(any::<u8>(), 0..12).prop_map(Value::Bytes),
             any::<u128>().prop_map(|n| Value::Uuid(Uuid::from_u128(n))),
@@ -296,7 +303,8 @@ pub(crate) mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
-                prop::collection::vec(("[a-z]{1,5}", inner), 0..6).prop_map(|pairs| Value::Map(pairs.into_iter().collect())),
+                prop::collection::vec(("[a-z]{1,5}", inner), 0..6)
+                    .prop_map(|pairs| Value::Map(pairs.into_iter().collect())),
             ]
         })
     }

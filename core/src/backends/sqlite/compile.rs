@@ -40,14 +40,7 @@ pub(super) fn compile(operation: &Operation<'_>) -> Result<Statement> {
 
 fn statement(entity: &Entity, text: String, parameters: Vec<Value>, columns: &Arc<[usize]>) -> Statement {
     let kinds = columns.iter().map(|column| entity.fields[*column].kind.clone()).collect();
-    Statement {
-        text: text.into(),
-        parameters,
-        columns: Arc::clone(columns),
-        residual: None,
-        unsorted: false,
-        kinds,
-    }
+    Statement { text: text.into(), parameters, columns: Arc::clone(columns), residual: None, unsorted: false, kinds }
 }
 
 fn column_list(entity: &Entity, columns: &[usize]) -> String {

@@ -49,7 +49,8 @@ impl Manager for Opener {
 
 fn open(config: &Config, writer: bool) -> Result<Connection> {
     let failed = |error: rusqlite::Error| {
-        Error::connection_failed(format!("cannot open {}: {error}", config.url.redacted())).with("url", config.url.redacted())
+        Error::connection_failed(format!("cannot open {}: {error}", config.url.redacted()))
+            .with("url", config.url.redacted())
     };
     let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match config.url.location() {

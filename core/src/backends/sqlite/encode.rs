@@ -77,11 +77,12 @@ pub(super) fn bind_native(statement: &mut Statement<'_>, parameters: &Value) -> 
         }
         Value::Map(map) => {
             for (name, value) in map {
-                let position = [":", "@", "$"].iter().find_map(|sign| {
-                    statement.parameter_index(&format!("{sign}{name}")).ok().flatten()
-                });
+                let position = [":", "@", "$"]
+                    .iter()
+                    .find_map(|sign| statement.parameter_index(&format!("{sign}{name}")).ok().flatten());
                 let position = position.ok_or_else(|| {
-                    Error::invalid_query(format!("the statement has no parameter {name:?}")).with("parameter", name.as_str())
+                    Error::invalid_query(format!("the statement has no parameter {name:?}"))
+                        .with("parameter", name.as_str())
                 })?;
                 bind_free(statement, position, value).map_err(failed)?;
             }

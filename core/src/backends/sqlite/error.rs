@@ -48,7 +48,8 @@ fn unique_violation(message: &str) -> Error {
             .with("index", index);
     }
     let columns: Vec<&str> = names.split(", ").collect();
-    let fields: Vec<&str> = columns.iter().map(|name| name.rsplit_once('.').map_or(*name, |(_, field)| field)).collect();
+    let fields: Vec<&str> =
+        columns.iter().map(|name| name.rsplit_once('.').map_or(*name, |(_, field)| field)).collect();
     let entity = columns.first().and_then(|name| name.rsplit_once('.')).map_or("", |(table, _)| table);
     Error::new(Kind::UniqueViolation, format!("a row of {entity} with the same {} exists", fields.join(", ")))
         .with("entity", entity)

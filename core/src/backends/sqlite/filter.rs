@@ -277,7 +277,9 @@ impl FilterCompiler<'_> {
         match test {
             Test::Compare(Comparison::Eq, Value::Null) if !nullable => Condition::exact(format!("{column} IS NULL")),
             Test::Compare(_, Value::Null | Value::List(_) | Value::Map(_)) => None,
-            Test::In(values) if values.iter().any(|value| matches!(value, Value::Null | Value::List(_) | Value::Map(_))) => {
+            Test::In(values)
+                if values.iter().any(|value| matches!(value, Value::Null | Value::List(_) | Value::Map(_))) =>
+            {
                 None
             }
             // A list compares as a whole too, but only with lists; elements decide for scalars.

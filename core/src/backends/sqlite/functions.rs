@@ -32,9 +32,10 @@ fn compare_decimals(left: &str, right: &str) -> Ordering {
 
 /// `farm_regexp(pattern, text)`: the pattern carries its flags inline and is compiled once a statement.
 fn regexp(context: &Context<'_>) -> rusqlite::Result<Option<bool>> {
-    let regex = context.get_or_create_aux(0, |pattern| -> Result<regex::Regex, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(regex::Regex::new(pattern.as_str()?)?)
-    })?;
+    let regex =
+        context.get_or_create_aux(0, |pattern| -> Result<regex::Regex, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(regex::Regex::new(pattern.as_str()?)?)
+        })?;
     Ok(match context.get_raw(1) {
         ValueRef::Text(text) => std::str::from_utf8(text).ok().map(|text| regex.is_match(text)),
         _ => None,
@@ -55,7 +56,11 @@ fn add(context: &Context<'_>) -> rusqlite::Result<SqlValue> {
             match (read(old), read(number)) {
                 (Some(old), Some(number)) => {
                     let sum = format_decimal(&(old + number));
-                    if parse_decimal(&sum).is_ok() { Ok(SqlValue::Text(sum)) } else { refuse("the sum has too many digits") }
+                    if parse_decimal(&sum).is_ok() {
+                        Ok(SqlValue::Text(sum))
+                    } else {
+                        refuse("the sum has too many digits")
+                    }
                 }
                 _ => refuse("a decimal column holds something else"),
             }

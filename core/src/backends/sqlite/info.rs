@@ -34,12 +34,16 @@ pub(super) async fn stats(session: &mut SqliteSession, contract: &Contract) -> R
     let page_size = number(session, "PRAGMA page_size").await?;
     let pages = number(session, "PRAGMA page_count").await?;
     let free = number(session, "PRAGMA freelist_count").await?;
-    let tables = number(session, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").await?;
+    let tables =
+        number(session, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").await?;
     let indexes = number(session, "SELECT count(*) FROM sqlite_schema WHERE type = 'index'").await?;
     let mut entities = Map::new();
     let mut objects = 0;
     for entity in contract.entities() {
-        let exists = format!("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'", entity.name.replace('\'', "''"));
+        let exists = format!(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
+            entity.name.replace('\'', "''")
+        );
         if number(session, &exists).await? == 1 {
             let rows = number(session, &format!("SELECT count(*) FROM {}", quote(&entity.name))).await?;
             objects += rows;

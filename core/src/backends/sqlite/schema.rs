@@ -31,7 +31,8 @@ fn text(row: &Map, key: &str) -> String {
 
 /// The stored contract; a database without `_farm_meta` has none.
 pub(super) async fn stored(session: &mut SqliteSession) -> Result<Option<Contract>> {
-    let exists = rows(session, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?", vec![META.into()]).await?;
+    let exists =
+        rows(session, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?", vec![META.into()]).await?;
     if exists.is_empty() {
         return Ok(None);
     }
@@ -55,11 +56,8 @@ pub(super) async fn ensure(session: &mut SqliteSession, contract: &Contract) -> 
 async fn create_missing(session: &mut SqliteSession, contract: &Contract) -> Result<Vec<String>> {
     let known = stored(session).await?;
     refuse_changes(contract, known.as_ref())?;
-    let existing: HashSet<String> = rows(session, "SELECT name FROM sqlite_schema", vec![])
-        .await?
-        .iter()
-        .map(|row| text(row, "name"))
-        .collect();
+    let existing: HashSet<String> =
+        rows(session, "SELECT name FROM sqlite_schema", vec![]).await?.iter().map(|row| text(row, "name")).collect();
     let mut created = Vec::new();
     for entity in contract.entities() {
         if existing.contains(&entity.name) {
@@ -119,7 +117,8 @@ fn storage_differs(ours: &Contract, theirs: &Contract, entity: &str, item: &str)
 
 async fn store(session: &mut SqliteSession, contract: &Contract, known: Option<Contract>) -> Result<()> {
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
-    let table = format!("CREATE TABLE IF NOT EXISTS {META} (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT");
+    let table =
+        format!("CREATE TABLE IF NOT EXISTS {META} (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT");
     command(session, &table, vec![]).await?;
     for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
         let upsert = format!("INSERT INTO {META} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value");
@@ -130,11 +129,12 @@ async fn store(session: &mut SqliteSession, contract: &Contract, known: Option<C
 
 /// Adds columns that the table does not have, where old rows can have a value for them.
 async fn add_columns(session: &mut SqliteSession, entity: &Entity, created: &mut Vec<String>) -> Result<()> {
-    let columns: HashMap<String, String> = rows(session, "SELECT name, type FROM pragma_table_info(?)", vec![entity.name.as_str().into()])
-        .await?
-        .iter()
-        .map(|row| (text(row, "name"), text(row, "type").to_uppercase()))
-        .collect();
+    let columns: HashMap<String, String> =
+        rows(session, "SELECT name, type FROM pragma_table_info(?)", vec![entity.name.as_str().into()])
+            .await?
+            .iter()
+            .map(|row| (text(row, "name"), text(row, "type").to_uppercase()))
+            .collect();
     for field in &entity.fields {
         match columns.get(&field.name) {
             Some(kind) if kind == column_type(&field.kind) || kind == "ANY" => {}
@@ -149,12 +149,16 @@ async fn add_columns(session: &mut SqliteSession, entity: &Entity, created: &mut
                 return Err(mismatch(entity, field, message));
             }
             None if field.primary_key || (!field.nullable && field.default.is_none()) => {
-                let message = format!("{}.{} is new and has no value for the rows that exist: write a migration", entity.name, field.name);
+                let message = format!(
+                    "{}.{} is new and has no value for the rows that exist: write a migration",
+                    entity.name, field.name
+                );
                 return Err(mismatch(entity, field, message));
             }
             None => {
                 let definition = column(field, entity)?;
-                command(session, &format!("ALTER TABLE {} ADD COLUMN {definition}", quote(&entity.name)), vec![]).await?;
+                command(session, &format!("ALTER TABLE {} ADD COLUMN {definition}", quote(&entity.name)), vec![])
+                    .await?;
                 created.push(format!("column {}.{}", entity.name, field.name));
             }
         }
@@ -185,7 +189,8 @@ fn create_table(entity: &Entity) -> Result<String> {
 }
 
 fn key_part(field: &Field) -> String {
-    let collation = if matches!(field.kind, FieldType::Decimal) { format!(" COLLATE {DECIMAL}") } else { String::new() };
+    let collation =
+        if matches!(field.kind, FieldType::Decimal) { format!(" COLLATE {DECIMAL}") } else { String::new() };
     format!("{}{collation}", quote(&field.name))
 }
 
@@ -234,7 +239,12 @@ fn literal(value: &Value) -> Result<String> {
         Value::DateTime(moment) => format!("'{moment}'"),
         Value::Date(date) => format!("'{date}'"),
         Value::Time(time) => format!("'{time}'"),
-        other => return Err(Error::invalid_schema(format!("{} cannot stand in an index or default", tagged::to_string(other)))),
+        other => {
+            return Err(Error::invalid_schema(format!(
+                "{} cannot stand in an index or default",
+                tagged::to_string(other)
+            )));
+        }
     })
 }
 
@@ -263,7 +273,8 @@ fn index_part(entity: &Entity, part: &IndexField) -> Result<String> {
         let plain = path_expression(entity, &part.path);
         let any = || Some(format!("json_extract({}, {})", quote(&field.name), json_path(&part.path.legs)?));
         plain.or_else(any).ok_or_else(|| {
-            Error::invalid_schema(format!("sqlite cannot index the path {:?}", part.path.text)).with("entity", entity.name.as_str())
+            Error::invalid_schema(format!("sqlite cannot index the path {:?}", part.path.text))
+                .with("entity", entity.name.as_str())
         })?
     };
     Ok(sql + if part.descending { " DESC" } else { "" })

@@ -1,6 +1,5 @@
 //! Sessions on a pooled connection.
 
-
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -20,7 +19,8 @@ use crate::value::{Map, Value};
 /// Batches that a stream prepares before they are asked for.
 const BATCHES_AHEAD: usize = 2;
 /// Isolation levels by their standard names; all of them are served by SQLite's serializable transactions.
-const ISOLATION_LEVELS: [&str; 5] = ["read_uncommitted", "read_committed", "repeatable_read", "snapshot", "serializable"];
+const ISOLATION_LEVELS: [&str; 5] =
+    ["read_uncommitted", "read_committed", "repeatable_read", "snapshot", "serializable"];
 
 /// A connection held for one piece of work.
 pub(super) struct SqliteSession {
@@ -173,7 +173,8 @@ impl Session for SqliteSession {
         if let Some(level) = &options.isolation {
             let level = level.to_lowercase().replace([' ', '-'], "_");
             if !ISOLATION_LEVELS.contains(&level.as_str()) {
-                let message = format!("unknown isolation level {level:?}, expected one of {}", ISOLATION_LEVELS.join(", "));
+                let message =
+                    format!("unknown isolation level {level:?}, expected one of {}", ISOLATION_LEVELS.join(", "));
                 return Err(Error::invalid_query(message));
             }
         }
@@ -195,9 +196,11 @@ impl Session for SqliteSession {
         let interrupt = self.connection.interrupt();
         // An error such as a full disk has rolled back already.
         self.connection
-            .write(move |connection| {
-                if connection.is_autocommit() { Ok(()) } else { batch(connection, "ROLLBACK", &interrupt) }
-            })
+            .write(
+                move |connection| {
+                    if connection.is_autocommit() { Ok(()) } else { batch(connection, "ROLLBACK", &interrupt) }
+                },
+            )
             .await?;
         self.in_transaction = false;
         Ok(())
@@ -285,9 +288,9 @@ fn free_cell(cell: rusqlite::types::ValueRef<'_>) -> Result<Value> {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Int(number),
         ValueRef::Real(number) => Value::Float(number),
-        ValueRef::Text(text) => Value::Text(
-            String::from_utf8(text.to_vec()).map_err(|_| Error::backend("sqlite: text that is not UTF-8"))?,
-        ),
+        ValueRef::Text(text) => {
+            Value::Text(String::from_utf8(text.to_vec()).map_err(|_| Error::backend("sqlite: text that is not UTF-8"))?)
+        }
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
     })
 }

@@ -20,7 +20,8 @@ fn nothing_is_found_where_no_variable_names_a_database() {
 
 #[test]
 fn database_url_wins() {
-    let config = found(&[("DATABASE_URL", "sqlite:///x.db"), ("DATABASE_TYPE", "mongodb"), ("MONGO_URI", "mongodb://h")]);
+    let config =
+        found(&[("DATABASE_URL", "sqlite:///x.db"), ("DATABASE_TYPE", "mongodb"), ("MONGO_URI", "mongodb://h")]);
     assert_eq!(config.url.database(), Some("x.db"));
 }
 

@@ -121,7 +121,9 @@ fn pre_ping_checks_every_time_and_limits_can_be_switched_off() {
 
 #[test]
 fn an_unknown_option_names_itself_and_the_nearest_known_one() {
-    for (name, likely) in [("pool_szie", "pool_size"), ("busyTimout", "busy_timeout"), ("acquire-timout", "acquire_timeout")] {
+    for (name, likely) in
+        [("pool_szie", "pool_size"), ("busyTimout", "busy_timeout"), ("acquire-timout", "acquire_timeout")]
+    {
         let error = refused("sqlite://", &document! {name => 1});
         assert_eq!(error.context()["option"], Value::from(name));
         assert_eq!(error.context()["nearest"], Value::from(likely), "{error}");

@@ -83,10 +83,7 @@ fn postgres_and_postgresql_and_drivers_are_one() {
 
 #[test]
 fn what_a_url_leaves_out_has_a_default_or_is_none() {
-    assert_eq!(
-        server("postgresql://"),
-        Server { endpoints: vec![tcp("localhost", 5432)], ..Server::default() }
-    );
+    assert_eq!(server("postgresql://"), Server { endpoints: vec![tcp("localhost", 5432)], ..Server::default() });
     assert_eq!(server("mysql://root@/app").endpoints, [tcp("localhost", 3306)]);
     assert_eq!(server("postgres://:pw@h").password, Some(Secret::new("pw")));
     assert_eq!(server("postgres://:pw@h").user, None);
@@ -121,10 +118,9 @@ fn mysql_and_mariadb_are_one() {
 
 #[test]
 fn mongodb_urls_name_several_hosts_and_options_in_camel_case() {
-    let config = of(
-        "mongodb://u:p@a:1,b/app?replicaSet=rs0&authSource=admin&w=majority&readPreference=primaryPreferred\
-         &maxPoolSize=7&maxIdleTimeMS=1500&readPreferenceTags=dc:ny&readPreferenceTags=dc:la&retryWrites=true",
-    );
+    let config =
+        of("mongodb://u:p@a:1,b/app?replicaSet=rs0&authSource=admin&w=majority&readPreference=primaryPreferred\
+         &maxPoolSize=7&maxIdleTimeMS=1500&readPreferenceTags=dc:ny&readPreferenceTags=dc:la&retryWrites=true");
     assert_eq!(config.url.server().unwrap().endpoints, [tcp("a", 1), tcp("b", 27017)]);
     assert_eq!(config.parameters.text("replica_set"), Some("rs0"));
     assert_eq!(config.parameters.text("w"), Some("majority"));
@@ -141,7 +137,9 @@ fn mongodb_srv_names_one_host_without_a_port() {
     assert!(config.url.server().unwrap().srv);
     assert_eq!(config.url.driver(), None);
     assert_eq!(config.url.redacted(), "mongodb+srv://u:***@cluster.example/app");
-    for url in ["mongodb+srv://a,b/app", "mongodb+srv://a:1/app", "mongodb+srv:///app", "mongodb:///app", "mongodb+motor://a"] {
+    for url in
+        ["mongodb+srv://a,b/app", "mongodb+srv://a:1/app", "mongodb+srv:///app", "mongodb:///app", "mongodb+motor://a"]
+    {
         refused(url, &Map::new());
     }
 }
