@@ -294,12 +294,13 @@ fn finish(rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
     for row in 0..rows.len() {
         let document = rows.document(row)?;
         if matches(&query.filter, &document) {
-            kept.push((row, unsorted.then(|| query.sort.key(&document))));
+            kept.push((row, document));
         }
     }
-    kept.sort_by(|(_, a), (_, b)| match (a, b) {
-        (Some(a), Some(b)) => query.sort.compare_keys(a, b),
-        _ => std::cmp::Ordering::Equal,
-    });
-    Ok(kept.into_iter().map(|(row, _)| row).collect())
+    if !unsorted {
+        return Ok(kept.into_iter().map(|(row, _)| row).collect());
+    }
+    let mut keyed: Vec<_> = kept.iter().map(|(row, document)| (*row, query.sort.key(document))).collect();
+    keyed.sort_by(|(_, a), (_, b)| query.sort.compare_keys(a, b));
+    Ok(keyed.into_iter().map(|(row, _)| row).collect())
 }
