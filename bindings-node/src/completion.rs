@@ -219,7 +219,7 @@ unsafe fn settle(env: sys::napi_env, settled: Settled) {
     unsafe {
         sys::napi_open_handle_scope(env, &raw mut scope);
         let value = match settled.outcome {
-            Ok(outcome) => value_of(env, outcome).map_err(|error| error.reason.to_string()),
+            Ok(outcome) => value_of(env, outcome).map_err(|error| error.reason.clone()),
             Err(error) => Err(error),
         };
         match value {

@@ -1,4 +1,5 @@
 //! One database.
+#![expect(clippy::needless_pass_by_value, reason = "napi hands arguments over by value")]
 
 use std::cell::RefCell;
 use std::collections::HashMap;

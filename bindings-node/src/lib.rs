@@ -9,5 +9,5 @@ mod engine;
 mod error;
 mod reply;
 mod stream;
-mod tables;
+pub mod tables;
 mod transaction;

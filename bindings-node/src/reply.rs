@@ -86,14 +86,21 @@ fn after_text(json: &[u8], mut at: usize) -> usize {
 
 fn after_number(json: &[u8], start: usize) -> usize {
     let rest = &json[start..];
-    start + rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).unwrap_or(rest.len())
+    start
+        + rest
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .unwrap_or(rest.len())
 }
 
 fn is_wide(number: &[u8]) -> bool {
     let digits = number.strip_prefix(b"-").unwrap_or(number);
     digits.len() >= UNSAFE_DIGITS
         && digits.iter().all(u8::is_ascii_digit)
-        && std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).is_none_or(|number: u64| number > MAX_SAFE)
+        && std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .is_none_or(|number: u64| number > MAX_SAFE)
 }
 
 fn widened(json: &[u8], wide: &[(usize, usize)]) -> Vec<u8> {
@@ -120,7 +127,8 @@ mod tests {
 
     #[test]
     fn only_integers_beyond_the_safe_ones_are_wrapped() {
-        let same = r#"[9007199254740991,-9007199254740991,1e300,12345678901234567.5,"9007199254740993","\"9007199254740993"]"#;
+        let same =
+            r#"[9007199254740991,-9007199254740991,1e300,12345678901234567.5,"9007199254740993","\"9007199254740993"]"#;
         assert_eq!(text(same), same);
         assert_eq!(
             text(r#"{"a":9007199254740992,"b":[-9223372036854775808]}"#),

@@ -1,4 +1,5 @@
 //! What can be asked without a database.
+#![expect(clippy::needless_pass_by_value, reason = "napi hands arguments over by value")]
 
 use farm_db_core::error::TABLE;
 use farm_db_core::{Contract, Map, Value};
@@ -9,7 +10,7 @@ use crate::reply::map_text;
 
 /// Every kind of error as a JSON object by code: retryable, HTTP status, meaning.
 #[napi(catch_unwind)]
-pub(crate) fn error_table() -> String {
+pub fn error_table() -> String {
     let rows = TABLE.iter().map(|entry| {
         let mut row = Map::new();
         row.insert("retryable".to_owned(), entry.retryable.into());
@@ -22,7 +23,7 @@ pub(crate) fn error_table() -> String {
 
 /// The canonical JSON of a contract and its sha-256.
 #[napi(catch_unwind)]
-pub(crate) fn normalise_contract(contract: String) -> napi::Result<Vec<String>> {
+pub fn normalise_contract(contract: String) -> napi::Result<Vec<String>> {
     let contract = Contract::parse(&contract).map_err(|error| to_napi(&error))?;
     Ok(vec![contract.to_json(), contract.hash()])
 }

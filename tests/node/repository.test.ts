@@ -65,7 +65,7 @@ describe("writing", () => {
   });
 
   test("update sets fields or applies operators, and counts the version", async () => {
-    const [{ id }] = (await seed()) as [{ id: string }];
+    const id = (await seed())[0]!.id;
     const row = await rows.update(id, { name: "z", profile: { zipCode: "1" } });
     expect(row).toMatchObject({ name: "z", version: 2, profile: { city: null, zipCode: "1", visits: [] } });
     const changed = await rows.update(id, {
@@ -99,6 +99,23 @@ describe("writing", () => {
     expect(pulled.profile?.visits).toEqual([visit("a", 1)]);
     const set = await rows.update(id, { $set: { "profile.visits.0.placeName": "d" } });
     expect(set.profile?.visits[0]?.placeName).toBe("d");
+  });
+
+  test("$pull of single values takes those out only", async () => {
+    const Model = defineModel("pulled", {
+      id: f.int().primaryKey(),
+      moments: f.list(f.datetime()),
+      grid: f.list(f.list(f.int())),
+      prices: f.list(f.decimal()),
+    });
+    await using other = await file(join(temporaryFolder(), "pulled.db"), [Model]);
+    const lists = { moments: [new Date(1), new Date(2)], grid: [[1], [2]], prices: ["1.0", "2.0"] };
+    await other.repository(Model).create({ id: 1, ...lists });
+    const row = await other.repository(Model).update(1, {
+      $pull: { moments: new Date(1), grid: [1], prices: { $gt: new Decimal("1.5") } },
+    });
+    expect(row).toMatchObject({ moments: [new Date(2)], grid: [[2]] });
+    expect(row.prices.map(String)).toEqual(["1.0"]);
   });
 
   test("updateOne, updateMany and findOneAndUpdate change what matches", async () => {
@@ -194,9 +211,9 @@ describe("reading", () => {
   });
 
   test("getMany keeps the order of keys", async () => {
-    const [a, b, c] = (await seed()) as [{ id: string }, { id: string }, { id: string }];
+    const [a, b, c] = (await seed()).map((row) => row.id) as [string, string, string];
     const missing = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-    expect(names(await rows.getMany([c.id, missing, a.id, b.id]))).toEqual(["c", "a", "b"]);
+    expect(names(await rows.getMany([c, missing, a, b]))).toEqual(["c", "a", "b"]);
   });
 
   test("distinct decodes values", async () => {

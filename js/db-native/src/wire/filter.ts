@@ -23,6 +23,8 @@ export function resolve(members: Members, path: string): Target {
       return leg;
     }
     while (shape.kind === "list" && shape.element !== undefined) shape = shape.element;
+    // A positional operator of MongoDB: the core says that there is none here.
+    if (leg.startsWith("$")) shape = ANY;
     const member: { column: string; shape: Shape } | undefined =
       shape.members === undefined ? undefined : memberOf(shape.members, leg);
     shape = member?.shape ?? (shape.kind === "map" ? (shape.element ?? ANY) : ANY);
@@ -33,10 +35,8 @@ export function resolve(members: Members, path: string): Target {
 
 /** A filter as JSON text; an absent filter is an empty one. */
 export function writeFilter(filter: unknown, members: Members, place = new Place("invalid_query")): string {
-  if (typeof filter !== "object" || filter === null || Array.isArray(filter)) {
-    throw place.refuse("expected a filter, which is an object", "invalid_query");
-  }
-  return entries(filter as Plain, place, (key, value) => {
+  if (!isDocument(filter, place)) throw place.refuse("expected a filter, which is an object", "invalid_query");
+  return entries(filter, place, (key, value) => {
     if (key === "$and" || key === "$or" || key === "$nor") {
       return [key, list(value, place, (part) => writeFilter(part, members, place))];
     }
@@ -71,13 +71,17 @@ function writeOperator(operator: string, operand: unknown, shape: Shape, place: 
   }
 }
 
-/** `$elemMatch` and `$pull`: operators of the element itself, or a filter of element documents. */
+/** `$elemMatch` and `$pull`: a filter of element documents, else what the element itself is tested for. */
 export function writeElementMatch(operand: unknown, items: Shape, place: Place): string {
-  if (isOperators(operand) || typeof operand !== "object" || operand === null) {
-    return writeCondition(operand, items, place);
-  }
+  if (!isDocument(operand, place) || isOperators(operand)) return writeCondition(operand, items, place);
   const members = items.members ?? { owner: "element", byAttribute: new Map(), extra: true };
   return writeFilter(operand, members, place);
+}
+
+/** Whether a value is an object of fields, and no list, date or other single value. */
+function isDocument(value: unknown, place: Place): value is Plain {
+  if (Array.isArray(value) || value instanceof RegExp) return false;
+  return writeScalar(value, place) === undefined && !isTag(value as object);
 }
 
 /** A value to compare with. A list field compares as a whole or by one element, so both shapes are tried. */
