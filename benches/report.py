@@ -121,7 +121,7 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
         f"{here['cores']} cores ({here['cpu']}), Python {here['python']}, Node {here['node']}; "
         f"{settings['rows']:,} resources, {settings['users']:,} users; {settings['reps']} interleaved repetitions of "
         f"{settings['seconds']} s ({settings['http_reps']} of {settings['http_seconds']} s over HTTP). Medians; (x) is "
-        "the speed against the baseline, marked *; bold is the fastest; ~ marks a spread of 20 % of the median or more. "
+        "the speed against the baseline, marked *; bold is the fastest; ~ marks a spread of 20 % or more. "
         "Take the ratios, not the absolute figures.\n",
     ]
     for backend, goals in data["goals"].items():

@@ -1,0 +1,136 @@
+"""The release wheel in a new virtual environment, with nothing but what it declares."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extraction import ROOT, quick_start
+
+pytestmark = pytest.mark.slow
+
+#: Nothing of this project may be found by accident.
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "FARM_DB"))}
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    subprocess.run([sys.executable, ROOT / "scripts" / "prepare.py", "wheel"], check=True)
+    (found,) = (ROOT / "dist").glob("farm_db-*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel and its dependencies."""
+    home = tmp_path_factory.mktemp("wheel") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    pip(home / "bin" / "python", "install", wheel)
+    return home / "bin" / "python"
+
+
+def pip(python: Path, *arguments: str | Path) -> None:
+    subprocess.run([python, "-m", "pip", "-q", "--disable-pip-version-check", *arguments], check=True, env=CLEAN)
+
+
+def test_the_wheel_is_one_for_all_pythons_and_has_types_and_the_licence(wheel: Path) -> None:
+    assert "cp311-abi3" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "farm_db/py.typed" in names
+    assert "farm_db/_native.pyi" in names
+    assert [name for name in names if name.endswith(".so")] == ["farm_db/_native.abi3.so"]
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+
+
+def test_the_wheel_works_with_only_what_it_declares(python: Path, tmp_path: Path) -> None:
+    program = """
+import asyncio, importlib.util
+from farm_db import Database, Document, Field, FarmDbError
+
+class Note(Document, table="notes"):
+    id: int | None = Field(default=None, primary_key=True, generated="auto_increment")
+    text: str
+
+async def main():
+    async with Database("sqlite:///notes.db", models=[Note]) as db:
+        notes = db.repository(Note)
+        await notes.create_many([{"text": str(n)} for n in range(1000)])
+        print(await notes.count(), (await notes.find_one({"text": "7"})).id)
+
+assert importlib.util.find_spec("fastapi") is None
+asyncio.run(main())
+"""
+    done = subprocess.run([python, "-c", program], cwd=tmp_path, env=CLEAN, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["1000", "8"], done.stderr
+
+
+@pytest.fixture
+def served(python: Path, tmp_path: Path) -> Iterator[str]:
+    """The FastAPI quick start under uvicorn in an empty folder, as the README tells it."""
+    pip(python, "install", "-r", ROOT / "examples" / "countries" / "requirements.txt")
+    (tmp_path / "app.py").write_text(quick_start("python"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [python, "-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=CLEAN)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert ask(f"{address}/health/ready") == (200, {"status": "ready"})
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None, "the app ended"
+                assert time.monotonic() < deadline, "the app did not come up"
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def ask(url: str, body: Any = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_the_fastapi_quick_start_runs_from_an_empty_folder(served: str, tmp_path: Path) -> None:
+    book = {"isbn": "978", "title": "Momo", "year": 1973, "tags": ["novel"]}
+    assert ask(f"{served}/books", book) == (201, book)
+    status, answer = ask(f"{served}/books", book)
+    assert (status, answer["error"]["code"]) == (409, "unique_violation")
+    assert ask(f"{served}/books?since=1970") == (200, [book])
+    assert (tmp_path / "books.db").stat().st_size > 0
+
+
+def test_a_type_checker_of_a_user_finds_the_types(python: Path, tmp_path: Path) -> None:
+    program = "import farm_db\nreveal_type(farm_db.Database)\nx: int = farm_db.__version__\n"
+    (tmp_path / "user.py").write_text(program)
+    mypy = shutil.which("mypy", path=Path(sys.executable).parent)
+    assert mypy
+    command = [mypy, "--python-executable", python, "--no-incremental", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=CLEAN, capture_output=True, text=True)
+    assert "farm_db.database.Database" in done.stdout
+    assert "Incompatible types in assignment" in done.stdout
+    assert "Found 1 error" in done.stdout
