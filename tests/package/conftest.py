@@ -5,11 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 # The quick starts are taken from the README by the same code.
 sys.path.insert(0, str(Path(__file__).parent.parent / "readme"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: builds packages or takes long")
