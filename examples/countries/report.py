@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WIDTH = 58
+WIDTH = 60
 
 
 class Report:
