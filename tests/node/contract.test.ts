@@ -112,6 +112,20 @@ describe("a contract", () => {
     ]);
   });
 
+  test("makes indexes of the table from those of nested fields", async () => {
+    const Model = defineModel("t", {
+      id: f.int().primaryKey(),
+      home: f.object({ zipCode: f.string().column("zip").index(), geo: f.object({ hash: f.string().unique() }) }),
+    });
+    expect(entity(Model).indexes.map(({ fields, unique }: any) => [fields, unique])).toEqual([
+      [["home.geo.hash"], true],
+      [["home.zip"], undefined],
+    ]);
+    expect(JSON.stringify(entity(Model).fields)).not.toMatch(/index|unique/);
+    await refused(() => f.list(f.string().index()), "invalid_schema");
+    await refused(() => f.list(f.object({ a: f.object({ b: f.string().unique() }) })), "invalid_schema");
+  });
+
   test("does not hold functions that make defaults", () => {
     const Model = defineModel("t", {
       id: f

@@ -96,6 +96,24 @@ describe("a process ends by itself", () => {
   });
 });
 
+describe("files", () => {
+  const opened = `
+    import { readdirSync, readlinkSync } from "node:fs";
+    import { setTimeout as pause } from "node:timers/promises";
+    const link = (name) => { try { return readlinkSync("/proc/self/fd/" + name); } catch { return ""; } };
+    const files = () => readdirSync("/proc/self/fd").map(link).filter((path) => path.includes("app-")).length;`;
+
+  // The pools of the core open their smallest number of connections when they are made, and `close` makes new ones.
+  test.fails("are not opened before connect, and not open after close", async () => {
+    const path = script(`${opened}
+      const db = Database.prepare("sqlite:///" + ${JSON.stringify(join(folder, "app-eager.db"))});
+      await pause(100); const prepared = files();
+      await db.connect(); await db.close(); await pause(100);
+      console.log(prepared, files());`);
+    expect((await node([path])).stdout).toBe("0 0\n");
+  });
+});
+
 describe("worker threads", () => {
   const worker = `
     import { isMainThread, parentPort, Worker } from "node:worker_threads";

@@ -109,7 +109,7 @@ class FieldBuilder {
     return this.auto("deleted", { nullable: true });
   }
   deletedFlag() {
-    return this.auto("deleted_flag", { default: { value: false } });
+    return this.auto("deleted_flag");
   }
 
   /** A bound as the kind stores it, so that the contract says exactly what is compared. */
@@ -262,8 +262,10 @@ export const f = {
     fields: F,
     options: { /** Keeps undeclared keys. */ extra?: X } = {},
   ): ObjectField<Plain<Simplify<RowOf<ShapeOf<F>> & Extra<X>>, InputOf<ShapeOf<F>> & Extra<X>>> {
-    const declared = isModel(fields) ? fields.fields : (fields as Fields);
-    const inner = Object.entries(declared).map(([name, field]) => [name, nested(field.definition)] as const);
+    const declared: Fields = isModel(fields) ? fields.fields : (fields as Fields);
+    const inner = Object.entries(declared).map(([name, { definition }]) => {
+      return [name, isModel(fields) ? unindexed(nested(definition)) : nested(definition)] as const;
+    });
     return build("model", { fields: Object.fromEntries(inner), ...(options.extra ? { extra: true } : {}) });
   },
 };
@@ -272,16 +274,29 @@ function isModel(value: Fields | Model): value is Model {
   return typeof (value as Model).table === "string" && Array.isArray((value as Model).indexes);
 }
 
-/** What a field of a nested model may still say. */
+/** What a field of a nested model may still say; its indexes become indexes of the table. */
 function nested(definition: FieldDefinition): FieldDefinition {
-  const { primaryKey: _key, unique: _unique, index: _index, generated: _generated, auto: _auto, ...rest } = definition;
+  const { primaryKey: _key, generated: _generated, auto: _auto, ...rest } = definition;
   return rest;
 }
 
-/** What the definition of an element may still say. */
+function unindexed(definition: FieldDefinition): FieldDefinition {
+  const { unique: _unique, index: _index, fields, ...rest } = definition;
+  if (fields === undefined) return rest;
+  const inner = Object.entries(fields).map(([name, field]) => [name, unindexed(field)] as const);
+  return { ...rest, fields: Object.fromEntries(inner) };
+}
+
+/** What the definition of an element may say. */
 function element(definition: FieldDefinition): FieldDefinition {
-  if (definition.default !== undefined || definition.column !== undefined) {
-    throw new FarmDbError("invalid_schema", "the elements of a list or map have neither a default nor a column");
+  if (definition.default !== undefined || definition.column !== undefined || isIndexed(definition)) {
+    const message = "what stands in a list or map has neither a default nor a column nor an index";
+    throw new FarmDbError("invalid_schema", message);
   }
   return nested(definition);
+}
+
+/** Whether the definition asks for an index, at any depth. */
+function isIndexed({ index, unique, fields }: FieldDefinition): boolean {
+  return index === true || unique === true || Object.values(fields ?? {}).some(isIndexed);
 }

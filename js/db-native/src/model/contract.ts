@@ -35,30 +35,45 @@ export function contractOf(models: readonly Model[]): string {
 
 function entityOf(model: Model): string {
   const members = membersOf(model);
+  const named = Object.entries(model.fields).map(([name, field]) => [name, field.definition] as const);
+  const definitions = Object.fromEntries(named);
   return object({
     name: text(model.table),
-    fields: fieldsOf(model.fields, members),
-    indexes: list(model.indexes.map((index) => indexOf(index, members))),
+    fields: fieldsOf(definitions, members, true),
+    indexes: list([...model.indexes, ...nestedIndexes(definitions)].map((index) => indexOf(index, members))),
     relations: list(Object.entries(model.relations).map(([name, relation]) => relationOf(name, relation, members))),
   });
 }
 
-function fieldsOf(fields: Readonly<Record<string, { definition: FieldDefinition }>>, members: Members): string {
+/** The indexes that fields of nested models ask for. */
+function nestedIndexes(definitions: Readonly<Record<string, FieldDefinition>>): IndexDefinition[] {
+  return Object.entries(definitions).flatMap(([name, definition]) => indexesInside(name, definition));
+}
+
+function indexesInside(path: string, { fields }: FieldDefinition): IndexDefinition[] {
+  return Object.entries(fields ?? {}).flatMap(([name, inner]) => {
+    const below = indexesInside(`${path}.${name}`, inner);
+    if (!inner.index && !inner.unique) return below;
+    return [{ fields: [`${path}.${name}`], ...(inner.unique && { unique: true }) }, ...below];
+  });
+}
+
+function fieldsOf(fields: Readonly<Record<string, FieldDefinition>>, members: Members, areColumns: boolean): string {
   const parts = [...members.byAttribute.values()].map(({ attribute, column, shape }) =>
-    fieldOf(fields[attribute]!.definition, shape, column),
+    fieldOf(fields[attribute]!, shape, column, areColumns),
   );
   return `[${parts.join(",")}]`;
 }
 
-function fieldOf(definition: FieldDefinition, shape: Shape, column?: string): string {
+function fieldOf(definition: FieldDefinition, shape: Shape, column?: string, isColumn = false): string {
   return object({
     name: text(column),
     type: typeOf(definition, shape),
     nullable: flag(definition.nullable),
     default: defaultOf(definition, shape),
     primary_key: flag(definition.primaryKey),
-    unique: flag(definition.unique),
-    index: flag(definition.index),
+    unique: flag(isColumn && definition.unique),
+    index: flag(isColumn && definition.index),
     generated: text(definition.generated),
     auto: text(definition.auto),
     ...constraintsOf(definition.constraints ?? {}),
@@ -71,12 +86,7 @@ function typeOf(definition: FieldDefinition, shape: Shape): string {
     kind: text(definition.kind),
     items: items && fieldOf(items, shape.element!),
     values: values && fieldOf(values, shape.element!),
-    fields:
-      fields &&
-      fieldsOf(
-        Object.fromEntries(Object.entries(fields).map(([name, inner]) => [name, { definition: inner }])),
-        shape.members!,
-      ),
+    fields: fields && fieldsOf(fields, shape.members!, false),
     extra: flag(definition.extra),
   });
 }

@@ -64,7 +64,10 @@ type Of<N extends Name, S> = S extends State ? Builders<S>[N] : never;
 
 /** What every field can be told. */
 interface Common<N extends Name, S extends State> extends Field<S> {
-  /** Null is allowed, and is what an absent value becomes unless there is a default. */
+  /**
+   * Null is allowed, and is what an absent value becomes unless there is a default: `str | None` in Python. The same as
+   * Python's `str | None = None` is `.nullable().default(null)`.
+   */
   nullable(): Of<N, Nullable<S>>;
   /** What an absent value becomes: a value, which the contract holds, or a function, which is called on each `create`. */
   default(value: S["in"] | (() => S["in"])): Of<N, Optional<S>>;
