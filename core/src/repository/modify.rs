@@ -178,7 +178,7 @@ impl Repository {
                 SetTo::Value(value) => after[*position] = value.clone(),
                 SetTo::Plus(number) => {
                     after[*position] =
-                        Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0))
+                        Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0));
                 }
             }
         }

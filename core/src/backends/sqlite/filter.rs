@@ -38,6 +38,8 @@ struct Operand<'a> {
     kind: &'a FieldType,
     /// Whether operands are bound as tagged JSON text, as they lie in a list.
     tagged: bool,
+    /// The JSON type of the place, null where it is missing; `None` for what is always present.
+    json_type: Option<String>,
 }
 
 impl FilterCompiler<'_> {
@@ -109,7 +111,9 @@ impl FilterCompiler<'_> {
         let column = &self.entity.fields[path.column];
         if path.is_column() && column.kind.is_scalar() {
             let sql = quote(&column.name);
-            return self.whole(|this| this.scalar(&Operand { sql: &sql, kind: &column.kind, tagged: false }, test));
+            return self.whole(|this| {
+                this.scalar(&Operand { sql: &sql, kind: &column.kind, tagged: false, json_type: None }, test)
+            });
         }
         if path.is_column()
             && let FieldType::List(items) = &column.kind
@@ -119,17 +123,9 @@ impl FilterCompiler<'_> {
         }
         let kind = path.single_scalar()?;
         let (sql, kind) = (path_expression(self.entity, path)?, kind.clone());
-        if let Test::Exists(wanted) = test {
-            return self.exists(path, *wanted);
-        }
-        self.whole(|this| this.scalar(&Operand { sql: &sql, kind: &kind, tagged: false }, test))
-    }
-
-    fn exists(&mut self, path: &Path, wanted: bool) -> Option<Condition> {
-        let json_path = json_path(&path.legs)?;
-        let column = quote(&self.entity.fields[path.column].name);
-        let not = if wanted { "NOT " } else { "" };
-        Condition::exact(format!("json_type({column}, {json_path}) IS {not}NULL"))
+        let json_type = format!("json_type({}, {})", quote(&column.name), json_path(&path.legs)?);
+        let operand = Operand { sql: &sql, kind: &kind, tagged: false, json_type: Some(json_type) };
+        self.whole(|this| this.scalar(&operand, test))
     }
 
     /// A test of a single value.
@@ -137,7 +133,11 @@ impl FilterCompiler<'_> {
         match test {
             Test::Compare(comparison, value) => self.compare(operand, *comparison, value),
             Test::In(values) => self.one_of(operand, values),
-            Test::Exists(wanted) => Condition::constant(*wanted),
+            Test::Exists(wanted) => match &operand.json_type {
+                None => Condition::constant(*wanted),
+                Some(place) if *wanted => Condition::exact(format!("{place} IS NOT NULL")),
+                Some(place) => Condition::exact(format!("{place} IS NULL")),
+            },
             Test::Type(names) => Self::has_type(operand, names),
             Test::Regex(regex, _) => self.regex(operand, regex),
             Test::Size(_) | Test::ElementTests(_) | Test::ElementFilter(_) => Condition::constant(false),
@@ -255,10 +255,14 @@ impl FilterCompiler<'_> {
             _ => false,
         };
         let sql = operand.sql;
+        let is_null = match &operand.json_type {
+            Some(place) => format!("{place} = 'null'"),
+            None => format!("{sql} IS NULL"),
+        };
         match (names.iter().any(fits), names.contains(&TypeName::Null)) {
-            (true, true) => Condition::constant(true),
+            (true, true) => Condition::exact(format!("{sql} IS NOT NULL OR {is_null}")),
             (true, false) => Condition::exact(format!("{sql} IS NOT NULL")),
-            (false, true) => Condition::exact(format!("{sql} IS NULL")),
+            (false, true) => Condition::exact(is_null),
             (false, false) => Condition::constant(false),
         }
     }
@@ -324,7 +328,7 @@ impl FilterCompiler<'_> {
             }
             _ => return None,
         };
-        let operand = Operand { sql, kind: items, tagged };
+        let operand = Operand { sql, kind: items, tagged, json_type: None };
         let parts = tests.iter().map(|test| Some(format!("({})", self.scalar(&operand, test)?.sql)));
         let parts = parts.collect::<Option<Vec<_>>>()?;
         Condition::exact(format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE {})", parts.join(" AND ")))

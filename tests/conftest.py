@@ -1,0 +1,83 @@
+"""What all Python tests share: the plugin of the package, the marker of slow tests, and the settings of hypothesis."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import functools
+import inspect
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from farm_db import pytest_plugin
+
+settings.register_profile(
+    "farm_db",
+    deadline=None,
+    max_examples=int(os.environ.get("FARM_DB_EXAMPLES", "50")),
+    # A database is made once a test, not once an example: examples clean up after themselves.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("farm_db")
+
+
+#: Seconds after which an async test that waits for ever fails; twice as long after which one that blocks its thread ends
+#: the run with the stack of every thread.
+PATIENCE, SLOW_PATIENCE = int(os.environ.get("FARM_DB_PATIENCE", "60")), 600
+_stderr = -1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _stderr
+    # Before tests are captured.
+    _stderr = os.dup(2)
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
+    # An installed package brings its plugin along; one that is only on the path does not.
+    if not config.pluginmanager.is_registered(pytest_plugin):
+        config.pluginmanager.register(pytest_plugin, "farm_db")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _patient(item.obj, _patience(item))
+
+
+def _patience(item: Any) -> int:
+    return PATIENCE if item.get_closest_marker("slow") is None else SLOW_PATIENCE
+
+
+def _patient(test: Any, seconds: int) -> Any:
+    @functools.wraps(test)
+    async def limited(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*arguments, **named)
+
+    return limited
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'app.db'}"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on a database that the developer's shell names."""
+    for name in ("DATABASE_URL", "DATABASE_TYPE", "SQLITE_PATH", "MONGO_URI", "POSTGRES_HOST", "MYSQL_HOST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_hanging(request: pytest.FixtureRequest) -> Generator[None]:
+    """A test that hangs says where, and fails the run instead of stopping it for good."""
+    faulthandler.dump_traceback_later(2 * _patience(request.node), exit=True, file=_stderr)
+    yield
+    faulthandler.cancel_dump_traceback_later()
