@@ -267,3 +267,20 @@ async fn a_stream_gives_every_row_and_its_connection_back() {
     }
     assert_eq!(total, 10);
 }
+
+#[tokio::test]
+async fn nothing_is_opened_before_connect_and_nothing_after_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.db");
+    let url = format!("sqlite:///{}", file.display());
+    let database = Database::new(&url, &Map::new(), Contract::parse(CONTRACT).unwrap()).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(!file.exists(), "a database that nobody connected has no file");
+    database.connect(ContractMode::Check, true).await.unwrap();
+    database.close().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    std::fs::remove_file(&file).unwrap();
+    drop(database);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(!file.exists());
+}

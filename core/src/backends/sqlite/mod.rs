@@ -51,25 +51,25 @@ pub(crate) struct Sqlite {
     writer: Pool<Opener>,
     /// `None` for a database in memory, which has one connection for everything.
     readers: Option<Pool<Opener>>,
+    /// Readers that `connect` opens.
+    least_readers: usize,
     started: Instant,
 }
 
 impl Sqlite {
     /// A backend for this configuration; nothing is opened yet.
     pub(crate) fn new(config: &Arc<Config>) -> Self {
-        let one = PoolOptions {
-            min_size: 1,
-            max_size: 1,
-            max_idle: 1,
-            idle_timeout: None,
-            max_lifetime: None,
-            ..config.pool.clone()
-        };
+        // A pool would open its least number of connections now, but nothing may be opened before `connect`, which does
+        // it instead; they stay, because nothing times out below that number.
+        let readers = PoolOptions { min_size: 0, ..config.pool.clone() };
+        let writer =
+            PoolOptions { max_size: 1, max_idle: 1, idle_timeout: None, max_lifetime: None, ..readers.clone() };
         let memory = matches!(config.url.location(), Location::Memory);
         let pool = |writer, options| Pool::new(Opener::new(config, writer), options, runtime::handle());
         Self {
-            writer: pool(true, one),
-            readers: (!memory).then(|| pool(false, config.pool.clone())),
+            writer: pool(true, writer),
+            readers: (!memory).then(|| pool(false, readers)),
+            least_readers: config.pool.min_size.clamp(1, config.pool.max_size),
             started: Instant::now(),
         }
     }
@@ -105,7 +105,11 @@ impl Backend for Sqlite {
     async fn connect(&self) -> Result<()> {
         // The writer first: it creates the file and switches it to the write-ahead log.
         self.open_session(Access::Write).await?;
-        self.open_session(Access::Read).await.map(|_| ())
+        let mut readers = Vec::new();
+        for _ in 0..if self.readers.is_some() { self.least_readers } else { 0 } {
+            readers.push(self.open_session(Access::Read).await?);
+        }
+        Ok(())
     }
 
     async fn session(&self, access: Access) -> Result<Box<dyn Session>> {
