@@ -321,3 +321,30 @@ async fn writes_touch_exactly_the_rows_that_match() {
         tx.rollback().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn distinct_values_are_those_of_the_rows_that_match() {
+    let mut runner = seeded();
+    let world = World::new(&mut runner, 40).await;
+    let mut asked = 0;
+    while asked < 150 {
+        let text = a_filter().new_tree(&mut runner).unwrap().current();
+        let Ok(filter) = Filter::parse(&text, world.entity()) else { continue };
+        let path = PATHS[asked % PATHS.len()];
+        let resolved = farm_db_core::schema::Path::resolve(world.entity(), path).unwrap();
+        let found = world.documents.iter().filter(|document| matches(&filter, document));
+        let mut expected: Vec<Value> = found
+            .flat_map(|document| farm_db_core::query::values_at(document, &resolved).into_iter().cloned())
+            .collect();
+        expected.sort_by(farm_db_core::value::canonical_order);
+        expected.dedup_by(|a, b| farm_db_core::value::canonical_equal(a, b));
+        let arguments = document! { "field" => path, "filter" => text.clone() };
+        let Reply::Values(values) = world.repository.call(Verb::Distinct, arguments, None).await.unwrap() else {
+            panic!("values")
+        };
+        let equal = |(a, b): (&Value, &Value)| farm_db_core::value::canonical_equal(a, b);
+        assert_eq!(values.len(), expected.len(), "{path} where {}", tagged::map_to_string(&text));
+        assert!(values.iter().zip(&expected).all(equal), "{path} where {}", tagged::map_to_string(&text));
+        asked += 1;
+    }
+}

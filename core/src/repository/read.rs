@@ -170,10 +170,12 @@ impl Repository {
             return Ok(RowSet::new(&self.entity, columns, rows));
         }
         let unsorted = statement.unsorted;
+        // Not the query's filter: what the engine has checked may look at columns that are not here.
+        let residual = statement.residual.clone().unwrap_or(Filter::All);
         let limit = self.database.residual_limit();
         let rows = RowSet::new(&self.entity, columns, lease.session()?.query(statement).await?);
         self.database.count_residual(rows.len());
-        let kept = finish(&rows, query, unsorted)?;
+        let kept = finish(&rows, &residual, &query.sort, unsorted)?;
         let wanted = query.limit.map(|limit| limit.saturating_add(query.skip));
         let complete =
             rows.len() as u64 <= limit || (!unsorted && wanted.is_some_and(|wanted| kept.len() as u64 >= wanted));
@@ -289,18 +291,18 @@ impl Repository {
 }
 
 /// The rows that match, sorted where the engine could not.
-fn finish(rows: &RowSet, query: &Query, unsorted: bool) -> Result<Vec<usize>> {
+fn finish(rows: &RowSet, residual: &Filter, sort: &Sort, unsorted: bool) -> Result<Vec<usize>> {
     let mut kept = Vec::new();
     for row in 0..rows.len() {
         let document = rows.document(row)?;
-        if matches(&query.filter, &document) {
+        if matches(residual, &document) {
             kept.push((row, document));
         }
     }
     if !unsorted {
         return Ok(kept.into_iter().map(|(row, _)| row).collect());
     }
-    let mut keyed: Vec<_> = kept.iter().map(|(row, document)| (*row, query.sort.key(document))).collect();
-    keyed.sort_by(|(_, a), (_, b)| query.sort.compare_keys(a, b));
+    let mut keyed: Vec<_> = kept.iter().map(|(row, document)| (*row, sort.key(document))).collect();
+    keyed.sort_by(|(_, a), (_, b)| sort.compare_keys(a, b));
     Ok(keyed.into_iter().map(|(row, _)| row).collect())
 }

@@ -7,7 +7,7 @@ use super::{Repository, RowSet, Verb};
 use crate::backend::{Operation, RowBatches};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::query::matches;
+use crate::query::{Filter, matches};
 use crate::runtime;
 use crate::schema::Entity;
 use crate::transaction::Transaction;
@@ -22,7 +22,7 @@ pub struct RowStream {
     entity: Arc<Entity>,
     query: Query,
     columns: Arc<[usize]>,
-    residual: bool,
+    residual: Option<Filter>,
     skip: u64,
     left: u64,
 }
@@ -74,8 +74,9 @@ impl Repository {
         }
         let mut lease = self.lease(Verb::Find, tx).await?;
         let columns = Arc::clone(&statement.columns);
-        let residual = !statement.is_exact();
-        let (skip, left) = if residual { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
+        let residual = statement.residual.clone();
+        let (skip, left) =
+            if residual.is_some() { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
         let batches = lease.take()?.stream(statement, batch).await?;
         Ok(RowStream {
             open: Some(Open { batches, lease }),
@@ -96,7 +97,7 @@ impl RowStream {
             let Some(open) = &mut self.open else { return Ok(None) };
             let Some(rows) = open.batches.next().await? else { break };
             let rows = RowSet::new(&self.entity, Arc::clone(&self.columns), rows);
-            let rows = if self.residual { self.filtered(rows)? } else { rows };
+            let rows = if self.residual.is_some() { self.filtered(rows)? } else { rows };
             if !rows.is_empty() {
                 return Ok(Some(rows));
             }
@@ -111,7 +112,8 @@ impl RowStream {
             if self.left == 0 {
                 break;
             }
-            if matches(&self.query.filter, &rows.document(row)?) {
+            let document = rows.document(row)?;
+            if self.residual.as_ref().is_none_or(|residual| matches(residual, &document)) {
                 if self.skip > 0 {
                     self.skip -= 1;
                 } else {
