@@ -1,19 +1,22 @@
 //! [`Lease`]: the session of one verb.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OwnedMutexGuard;
 
 use crate::backend::Session;
 use crate::error::{Error, Result};
+use crate::transaction::Shared;
+
+/// A session that was taken out, and the transaction that it belongs to.
+pub(crate) type Lent = (Box<dyn Session>, Option<Arc<Shared>>);
 
 /// A session for one verb: one of the pool's, or the transaction's.
 pub(crate) enum Lease {
     /// Goes back to the pool by being dropped; empty while a stream has it.
     Own(Option<Box<dyn Session>>),
-    /// The transaction's, and the flag by which it is broken.
-    Shared(OwnedMutexGuard<Option<Box<dyn Session>>>, Arc<AtomicBool>),
+    /// The transaction's.
+    Shared(OwnedMutexGuard<Option<Box<dyn Session>>>, Arc<Shared>),
 }
 
 impl Lease {
@@ -34,22 +37,21 @@ impl Lease {
         self.slot().as_mut().ok_or_else(taken)
     }
 
-    /// Takes the session out, for a stream.
-    pub(crate) fn take(&mut self) -> Result<Box<dyn Session>> {
-        self.slot().take().ok_or_else(taken)
-    }
-
-    /// Puts a session back that was taken; one of the pool goes back to it by being dropped.
-    pub(crate) fn put_back(&mut self, session: Box<dyn Session>) {
-        if let Self::Shared(guard, _) = self {
-            **guard = Some(session);
-        }
+    /// Takes the session out for a stream, with the transaction that it belongs to. Others that want the transaction's
+    /// session meanwhile are refused.
+    pub(crate) fn into_session(mut self) -> Result<Lent> {
+        let session = self.slot().take().ok_or_else(taken)?;
+        let home = match self {
+            Self::Own(_) => None,
+            Self::Shared(_, shared) => Some(shared),
+        };
+        Ok((session, home))
     }
 
     /// Marks the transaction as not to be committed.
     pub(crate) fn break_transaction(&self) {
-        if let Self::Shared(_, broken) = self {
-            broken.store(true, Ordering::Release);
+        if let Self::Shared(_, shared) = self {
+            shared.break_off();
         }
     }
 }

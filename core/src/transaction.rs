@@ -4,12 +4,12 @@
 //! transaction rolls it back; dropping an unfinished unit inside a transaction breaks that transaction, which can then
 //! only be rolled back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use tokio::sync::{Mutex, oneshot};
 
-use crate::backend::{Access, Session, TransactionOptions};
+use crate::backend::{Access, RowBatches, Session, TransactionOptions};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::runtime;
@@ -23,10 +23,39 @@ pub(crate) struct Shared {
     session: Arc<Mutex<Option<Box<dyn Session>>>>,
     /// How many savepoints were set; each has a number of its own.
     savepoints: AtomicUsize,
-    broken: Arc<AtomicBool>,
+    broken: AtomicBool,
+    /// The stream that has the session, if there is one.
+    stream: StdMutex<Option<OpenStream>>,
     read_only: bool,
     /// Which database this belongs to.
     database: usize,
+}
+
+/// A stream's batches; empty while one is fetched and after the end.
+pub(crate) type OpenStream = Arc<StdMutex<Option<Box<dyn RowBatches>>>>;
+
+impl Shared {
+    /// From now on the transaction can only be rolled back.
+    pub(crate) fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// Notes which stream has the session.
+    pub(crate) fn lend(&self, stream: &OpenStream) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(stream));
+    }
+
+    /// Takes the session back from a stream that has ended.
+    pub(crate) async fn take_back(&self, session: Box<dyn Session>) {
+        *self.session.lock().await = Some(session);
+    }
+
+    /// Ends the stream that has the session; `None` where it is fetching at this moment.
+    async fn recall(&self) -> Option<Box<dyn Session>> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let batches = stream.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        batches.finish().await
+    }
 }
 
 struct Inner {
@@ -45,7 +74,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody can undo a lost savepoint's part any more, so the whole must not be committed.
         if self.savepoint > 0 && self.state.load(Ordering::Acquire) == ACTIVE {
-            self.shared.broken.store(true, Ordering::Release);
+            self.shared.break_off();
         }
     }
 }
@@ -60,7 +89,8 @@ impl Transaction {
         let shared = Shared {
             session: Arc::new(Mutex::new(Some(session))),
             savepoints: AtomicUsize::new(0),
-            broken: Arc::new(AtomicBool::new(false)),
+            broken: AtomicBool::new(false),
+            stream: StdMutex::new(None),
             read_only: options.read_only,
             database,
         };
@@ -103,7 +133,7 @@ impl Transaction {
         let guard = Arc::clone(&shared.session).lock_owned().await;
         // It may have ended while we waited.
         self.check_active()?;
-        Ok(Lease::Shared(guard, Arc::clone(&shared.broken)))
+        Ok(Lease::Shared(guard, Arc::clone(shared)))
     }
 
     /// Sets a savepoint, which commits and rolls back by itself.
@@ -152,9 +182,12 @@ impl Transaction {
         let mut guard = self.0.shared.session.lock().await;
         self.check_active()?;
         let state = if commit { COMMITTED } else { ROLLED_BACK };
+        if guard.is_none() {
+            // A stream that was left open ends with the transaction.
+            *guard = self.0.shared.recall().await;
+        }
         let Some(session) = guard.as_mut() else {
-            self.0.state.store(ROLLED_BACK, Ordering::Release);
-            return Err(Error::transaction_state("the connection of the transaction is gone"));
+            return Err(Error::transaction_state("a stream of the transaction is fetching rows"));
         };
         let outcome = match (self.0.savepoint, commit) {
             (0, true) => session.commit().await,

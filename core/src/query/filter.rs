@@ -25,6 +25,7 @@ impl Filter {
         match self {
             Self::All => true,
             Self::And(parts) => parts.iter().all(Self::is_all),
+            Self::Or(parts) => parts.iter().any(Self::is_all),
             _ => false,
         }
     }

@@ -103,7 +103,9 @@ impl Arguments {
     pub(super) fn query(&mut self, entity: &Entity) -> Result<Query> {
         let document = self.map("filter")?;
         let deleted = self.flag("deleted", false)?;
-        let filter = living(Filter::parse(&document, entity)?, entity, deleted)?;
+        let filter = Filter::parse(&document, entity)?;
+        let is_empty = filter.is_all();
+        let filter = living(filter, entity, deleted)?;
         let sort = Sort::parse(&self.take("sort"), entity)?;
         let fields = self.list("fields")?;
         let columns = fields
@@ -111,7 +113,6 @@ impl Arguments {
             .map(|name| entity.position(name.as_text().ok_or_else(|| self.wrong("fields", "a list of names"))?))
             .collect::<Result<Vec<_>>>()?;
         let columns = if columns.is_empty() { (0..entity.fields.len()).collect() } else { columns.into() };
-        let is_empty = document.is_empty();
         Ok(Query {
             document,
             is_empty,
@@ -129,7 +130,7 @@ impl Arguments {
 pub(super) struct Query {
     /// The filter as it was written, for `explain`.
     pub(super) document: Map,
-    /// Whether the caller gave no condition.
+    /// Whether the caller gave no condition that excludes anything.
     pub(super) is_empty: bool,
     /// The filter, soft-deleted rows excluded.
     pub(super) filter: Filter,

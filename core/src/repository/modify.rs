@@ -325,11 +325,9 @@ impl Repository {
             }
         }
         let now = DateTime::now();
-        let given: Vec<bool> = record.iter().map(Option::is_some).collect();
         let row = entity.check_insert(record, now)?;
         let kept = |position: usize| match entity.fields[position].auto {
-            Some(Auto::Created) => !given[position],
-            Some(Auto::Updated | Auto::Version) => true,
+            Some(Auto::Created | Auto::Updated | Auto::Version) => true,
             _ => entity.key.contains(&position),
         };
         let columns = row.into_iter().enumerate().filter(|(position, _)| !kept(*position));

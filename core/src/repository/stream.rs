@@ -1,16 +1,15 @@
 //! Rows in batches, with memory for a few batches only.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::arguments::{Arguments, Query};
 use super::{Repository, RowSet, Verb};
-use crate::backend::{Operation, RowBatches};
+use crate::backend::{Operation, RowBatches, Rows};
 use crate::error::{Error, Result};
-use crate::lease::Lease;
 use crate::query::{Filter, matches};
 use crate::runtime;
 use crate::schema::Entity;
-use crate::transaction::Transaction;
+use crate::transaction::{OpenStream, Shared, Transaction};
 use crate::value::Map;
 
 /// Rows of one batch at most.
@@ -18,7 +17,9 @@ const MAX_BATCH: usize = 100_000;
 
 /// Rows that come in batches. Holds one connection until the end, or until it is dropped.
 pub struct RowStream {
-    open: Option<Open>,
+    open: OpenStream,
+    /// The transaction that the connection belongs to.
+    home: Option<Arc<Shared>>,
     entity: Arc<Entity>,
     query: Query,
     columns: Arc<[usize]>,
@@ -27,25 +28,33 @@ pub struct RowStream {
     left: u64,
 }
 
-/// What is held while rows come.
-struct Open {
-    batches: Box<dyn RowBatches>,
-    lease: Lease,
+/// Batches while one is fetched; they go back to their place also when the caller goes away.
+struct Fetching<'a> {
+    place: &'a OpenStream,
+    batches: Option<Box<dyn RowBatches>>,
 }
 
-impl Open {
-    /// Ends, and gives the session back to a transaction that it came from.
-    async fn close(mut self) {
-        if let Some(session) = self.batches.finish().await {
-            self.lease.put_back(session);
-        }
+fn lock(place: &OpenStream) -> MutexGuard<'_, Option<Box<dyn RowBatches>>> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        *lock(self.place) = self.batches.take();
+    }
+}
+
+/// Ends, and gives the session back to the transaction that it came from; one of the pool goes back by being dropped.
+async fn close(batches: Box<dyn RowBatches>, home: Option<Arc<Shared>>) {
+    if let (Some(session), Some(home)) = (batches.finish().await, home) {
+        home.take_back(session).await;
     }
 }
 
 impl Drop for RowStream {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            runtime::spawn(open.close()).detach();
+        if let Some(batches) = lock(&self.open).take() {
+            runtime::spawn(close(batches, self.home.take())).detach();
         }
     }
 }
@@ -72,21 +81,16 @@ impl Repository {
             ))
             .with("operator", "sort"));
         }
-        let mut lease = self.lease(Verb::Find, tx).await?;
+        let (session, home) = self.lease(Verb::Find, tx).await?.into_session()?;
         let columns = Arc::clone(&statement.columns);
         let residual = statement.residual.clone();
         let (skip, left) =
             if residual.is_some() { (query.skip, query.limit.unwrap_or(u64::MAX)) } else { (0, u64::MAX) };
-        let batches = lease.take()?.stream(statement, batch).await?;
-        Ok(RowStream {
-            open: Some(Open { batches, lease }),
-            entity: Arc::clone(&self.entity),
-            query,
-            columns,
-            residual,
-            skip,
-            left,
-        })
+        let open: OpenStream = Arc::new(Mutex::new(Some(session.stream(statement, batch).await?)));
+        if let Some(home) = &home {
+            home.lend(&open);
+        }
+        Ok(RowStream { open, home, entity: Arc::clone(&self.entity), query, columns, residual, skip, left })
     }
 }
 
@@ -94,8 +98,7 @@ impl RowStream {
     /// The next batch, never empty; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<RowSet>> {
         while self.left > 0 {
-            let Some(open) = &mut self.open else { return Ok(None) };
-            let Some(rows) = open.batches.next().await? else { break };
+            let Some(rows) = self.fetch().await? else { break };
             let rows = RowSet::new(&self.entity, Arc::clone(&self.columns), rows);
             let rows = if self.residual.is_some() { self.filtered(rows)? } else { rows };
             if !rows.is_empty() {
@@ -104,6 +107,16 @@ impl RowStream {
         }
         self.close().await;
         Ok(None)
+    }
+
+    async fn fetch(&self) -> Result<Option<Box<dyn Rows>>> {
+        let taken = lock(&self.open).take();
+        let Some(batches) = taken else { return Ok(None) };
+        let mut fetching = Fetching { place: &self.open, batches: Some(batches) };
+        match &mut fetching.batches {
+            Some(batches) => batches.next().await,
+            None => Ok(None),
+        }
     }
 
     fn filtered(&mut self, rows: RowSet) -> Result<RowSet> {
@@ -127,8 +140,9 @@ impl RowStream {
 
     /// Ends early and gives the connection back.
     pub async fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.close().await;
+        let taken = lock(&self.open).take();
+        if let Some(batches) = taken {
+            close(batches, self.home.take()).await;
         }
     }
 }

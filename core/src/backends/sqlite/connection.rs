@@ -43,7 +43,7 @@ impl Manager for Opener {
     }
 
     async fn close(&self, connection: Worker) {
-        drop(connection);
+        connection.end().await;
     }
 }
 

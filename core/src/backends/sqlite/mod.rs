@@ -14,6 +14,7 @@ mod session;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -54,6 +55,7 @@ pub(crate) struct Sqlite {
     /// Readers that `connect` opens.
     least_readers: usize,
     started: Instant,
+    closed: Arc<AtomicBool>,
 }
 
 impl Sqlite {
@@ -71,6 +73,7 @@ impl Sqlite {
             readers: (!memory).then(|| pool(false, readers)),
             least_readers: config.pool.min_size.clamp(1, config.pool.max_size),
             started: Instant::now(),
+            closed: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -84,7 +87,7 @@ impl Sqlite {
             Some(connection) => connection,
             None => pool.acquire().await?,
         };
-        Ok(SqliteSession::new(connection, reading))
+        Ok(SqliteSession::new(connection, reading, &self.closed))
     }
 }
 
@@ -122,6 +125,8 @@ impl Backend for Sqlite {
             in_use += readers.close(CLOSE_DEADLINE).await.in_use;
         }
         in_use += self.writer.close(CLOSE_DEADLINE).await.in_use;
+        // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
+        self.closed.store(true, Ordering::Release);
         if in_use == 0 {
             return Ok(());
         }

@@ -1,5 +1,8 @@
 //! Sessions on a pooled connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -25,14 +28,23 @@ const ISOLATION_LEVELS: [&str; 5] =
 /// A connection held for one piece of work.
 pub(super) struct SqliteSession {
     connection: Pooled<Opener>,
+    /// Whether the database was closed over this session.
+    closed: Arc<AtomicBool>,
     in_transaction: bool,
     /// Whether statements may be interrupted when the caller goes away.
     reading: bool,
 }
 
 impl SqliteSession {
-    pub(super) fn new(connection: Pooled<Opener>, reading: bool) -> Self {
-        Self { connection, in_transaction: false, reading }
+    pub(super) fn new(connection: Pooled<Opener>, reading: bool, closed: &Arc<AtomicBool>) -> Self {
+        Self { connection, closed: Arc::clone(closed), in_transaction: false, reading }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed("the database was closed while this was under way"));
+        }
+        Ok(())
     }
 
     /// Runs a job on the connection's thread.
@@ -41,10 +53,12 @@ impl SqliteSession {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     {
+        self.check_open()?;
         if self.reading { self.connection.read(work).await } else { self.connection.write(work).await }
     }
 
     async fn command(&self, text: String) -> Result<()> {
+        self.check_open()?;
         let interrupt = self.connection.interrupt();
         self.connection.write(move |connection| batch(connection, &text, &interrupt)).await
     }

@@ -56,6 +56,7 @@ impl Interrupt {
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: Sender<Job>,
+    ended: oneshot::Receiver<()>,
     interrupt: Arc<Interrupt>,
     next_job: AtomicU64,
     statement_timeout: Option<Duration>,
@@ -84,6 +85,7 @@ impl Worker {
     {
         let (jobs, queue) = unbounded::<Job>();
         let (opened, wait) = oneshot::channel();
+        let (alive, ended) = oneshot::channel::<()>();
         let interrupt = Arc::new(Interrupt::new());
         let shared = Arc::clone(&interrupt);
         let run = move || {
@@ -105,13 +107,21 @@ impl Worker {
             while let Ok(job) = queue.recv() {
                 job(&mut connection);
             }
+            drop(connection);
+            drop(alive);
         };
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(run)
             .map_err(|error| Error::connection_failed(format!("cannot start a thread: {error}")))?;
         wait.await.map_err(|_| Error::internal("the database thread ended while opening"))??;
-        Ok(Self { jobs, interrupt, next_job: AtomicU64::new(1), statement_timeout })
+        Ok(Self { jobs, ended, interrupt, next_job: AtomicU64::new(1), statement_timeout })
+    }
+
+    /// Ends the thread after the jobs it has, and waits until its files are closed.
+    pub(super) async fn end(self) {
+        drop(self.jobs);
+        let _ = self.ended.await;
     }
 
     /// Whether a running job is past its deadline; for telling a timeout from a cancellation.
