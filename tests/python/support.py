@@ -21,6 +21,13 @@ PACKAGE = Path(farm_db.__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 
 
+class Stranger:
+    """A type that no database knows."""
+
+    def __repr__(self) -> str:
+        return "Stranger()"
+
+
 class Address(BaseModel):
     city: str
     street: str | None = None

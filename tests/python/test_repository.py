@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncGenerator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -308,6 +310,23 @@ async def test_connect_and_close_may_be_called_twice(url: str) -> None:
     await database.close()
 
 
+async def test_close_leaves_no_file_open(url: str, tmp_path: Path) -> None:
+    def open_files() -> list[str]:
+        return [link for fd in os.listdir("/proc/self/fd") if (link := _target(fd)).startswith(str(tmp_path))]
+
+    async with opened(url, [User]) as database:
+        await asyncio.gather(*(database.repository(User).count() for _ in range(20)))
+        assert open_files()
+    assert open_files() == []
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
+
+
 async def test_a_repository_made_before_connect_works_after_it(url: str) -> None:
     database = Database(url)
     users = database.repository(User)
@@ -320,7 +339,7 @@ async def test_a_repository_made_before_connect_works_after_it(url: str) -> None
 
 
 async def test_memory_databases_live_as_long_as_they_are_open() -> None:
-    for memory in ("sqlite::memory:", "sqlite://"):
+    for memory in ("sqlite::memory:", "sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///:memory:"):
         async with opened(memory, [User]) as database:
             users = database.repository(User)
             await users.create_many([{"id": n, "email": str(n)} for n in range(20)])
