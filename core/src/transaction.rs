@@ -6,13 +6,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
 use crate::backend::{Access, RowBatches, Session, TransactionOptions};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::runtime;
+
+/// How long a verb waits for a stream of its transaction to end.
+const STREAM_GRACE: Duration = Duration::from_millis(100);
 
 const ACTIVE: u8 = 0;
 const COMMITTED: u8 = 1;
@@ -26,6 +30,8 @@ pub(crate) struct Shared {
     broken: AtomicBool,
     /// The stream that has the session, if there is one.
     stream: StdMutex<Option<OpenStream>>,
+    /// Told when a stream has given the session back.
+    returned: Notify,
     read_only: bool,
     /// Which database this belongs to.
     database: usize,
@@ -48,6 +54,24 @@ impl Shared {
     /// Takes the session back from a stream that has ended.
     pub(crate) async fn take_back(&self, session: Box<dyn Session>) {
         *self.session.lock().await = Some(session);
+        self.returned.notify_waiters();
+    }
+
+    /// The session's place, when no stream has it; or, after a moment, when one still has: a loop that was just left gives
+    /// its stream up in the host's next turn.
+    async fn lock_at_rest(&self) -> OwnedMutexGuard<Option<Box<dyn Session>>> {
+        let returned = self.returned.notified();
+        let guard = Arc::clone(&self.session).lock_owned().await;
+        if guard.is_some() {
+            return guard;
+        }
+        drop(guard);
+        let moment = {
+            let _runtime = runtime::handle().enter();
+            tokio::time::sleep(STREAM_GRACE)
+        };
+        futures_util::future::select(std::pin::pin!(returned), std::pin::pin!(moment)).await;
+        Arc::clone(&self.session).lock_owned().await
     }
 
     /// Ends the stream that has the session; `None` where it is fetching at this moment.
@@ -91,6 +115,7 @@ impl Transaction {
             savepoints: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             stream: StdMutex::new(None),
+            returned: Notify::new(),
             read_only: options.read_only,
             database,
         };
@@ -130,7 +155,7 @@ impl Transaction {
                 "a cancelled operation left the transaction unfinished: roll it back",
             ));
         }
-        let guard = Arc::clone(&shared.session).lock_owned().await;
+        let guard = shared.lock_at_rest().await;
         // It may have ended while we waited.
         self.check_active()?;
         Ok(Lease::Shared(guard, Arc::clone(shared)))

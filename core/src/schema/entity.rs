@@ -124,6 +124,10 @@ impl Entity {
     /// Checks the fields and works out what follows from them; indexes come later by [`Entity::add_index`].
     pub fn new(name: impl Into<String>, fields: Vec<Field>, relations: Vec<Relation>) -> Result<Self> {
         let name = name.into();
+        if RESERVED.iter().any(|prefix| name.to_lowercase().starts_with(prefix)) {
+            let message = format!("{name:?} is no name for an entity: {} are taken", RESERVED.join(" and "));
+            return Err(Error::invalid_schema(message).with("entity", name.as_str()));
+        }
         check_name(&name, "entity").map_err(|error| error.with("entity", name.as_str()))?;
         let mut entity = Self {
             name,
@@ -243,6 +247,9 @@ impl Entity {
         self.key.iter().map(|position| row[*position].clone()).collect()
     }
 }
+
+/// Beginnings of names that farm-db and databases keep for themselves.
+const RESERVED: [&str; 4] = ["_farm_", "sqlite_", "pg_", "system."];
 
 /// Names are quoted everywhere; this refuses what no database can quote or what would hide something.
 fn check_name(name: &str, what: &str) -> Result<()> {

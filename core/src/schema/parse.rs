@@ -105,6 +105,9 @@ pub(super) fn contract(json: &str) -> Result<Contract> {
         Some(Value::Int(1)) => {}
         _ => return Err(reader.wrong("version", "1")),
     }
+    if !reader.map.contains_key("entities") {
+        return Err(reader.wrong("entities", "a list"));
+    }
     let entities = reader.list("entities")?.into_iter().map(entity).collect::<Result<Vec<_>>>()?;
     reader.finish()?;
     Contract::new(entities)

@@ -10,7 +10,7 @@ use super::session::SqliteSession;
 use crate::backend::{Session, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::query::Filter;
-use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index, IndexField};
+use crate::schema::{Contract, Difference, Entity, Field, FieldType, Generated, Index, IndexField};
 use crate::value::{Map, Value, format_decimal, tagged};
 
 /// Where the contract lies: `key` and `value` as text.
@@ -77,40 +77,49 @@ async fn create_missing(session: &mut SqliteSession, contract: &Contract) -> Res
     Ok(created)
 }
 
-/// What cannot be done by adding: anything that changes or removes a stored field.
+/// What cannot be done by adding: anything that changes or removes a stored field, or lifts a stored uniqueness.
 fn refuse_changes(contract: &Contract, known: Option<&Contract>) -> Result<()> {
     let Some(known) = known else { return Ok(()) };
-    let entity_fields = |contract: &Contract, entity: &str, item: &str| {
-        contract.entity(entity).ok().is_some_and(|entity| entity.field(item).is_some())
+    let is_in_the_way = |difference: &Difference| {
+        let ours = contract.entity(&difference.entity);
+        let theirs = known.entity(&difference.entity);
+        let (Ok(ours), Ok(theirs)) = (ours, theirs) else { return false };
+        match (ours.field(&difference.item), theirs.field(&difference.item)) {
+            (Some(ours), Some(theirs)) => storage_differs(ours, theirs),
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (None, None) => index_differs(ours, theirs, &difference.item),
+        }
     };
-    let changed: Vec<String> = contract
-        .differences(known)
-        .into_iter()
-        .filter(|difference| {
-            entity_fields(known, &difference.entity, &difference.item)
-                && entity_fields(contract, &difference.entity, &difference.item)
-                && storage_differs(contract, known, &difference.entity, &difference.item)
-        })
-        .map(|difference| difference.to_string())
-        .collect();
+    let differences = contract.differences(known);
+    let changed: Vec<_> =
+        differences.iter().filter(|difference| is_in_the_way(difference)).map(ToString::to_string).collect();
     if changed.is_empty() {
         return Ok(());
     }
-    Err(Error::new(Kind::ContractMismatch, format!("the database was made for other fields: {}", changed.join("; ")))
-        .with("differences", changed.into_iter().map(Value::Text).collect::<Vec<_>>()))
+    Err(Error::new(
+        Kind::ContractMismatch,
+        format!("the database was made for another contract: {}", changed.join("; ")),
+    )
+    .with("differences", changed.into_iter().map(Value::Text).collect::<Vec<_>>()))
 }
 
 /// Whether the same stored bytes would mean something else or could be missing; looser or tighter constraints are
 /// checked on the way in and change nothing that is stored.
-fn storage_differs(ours: &Contract, theirs: &Contract, entity: &str, item: &str) -> bool {
-    let find = |contract: &Contract| contract.entity(entity).ok().and_then(|entity| entity.field(item).cloned());
+fn storage_differs(ours: &Field, theirs: &Field) -> bool {
+    ours.kind.name() != theirs.kind.name()
+        || ours.nullable != theirs.nullable
+        || ours.primary_key != theirs.primary_key
+        || ours.generated != theirs.generated
+}
+
+/// Whether a stored index forbids what the app allows, or covers something else under the same name. One that only makes
+/// reading faster may stay.
+fn index_differs(ours: &Entity, theirs: &Entity, name: &str) -> bool {
+    let find = |entity: &Entity| entity.indexes.iter().find(|index| index.name == name).cloned();
     match (find(ours), find(theirs)) {
-        (Some(ours), Some(theirs)) => {
-            ours.kind.name() != theirs.kind.name()
-                || ours.nullable != theirs.nullable
-                || ours.primary_key != theirs.primary_key
-                || ours.generated != theirs.generated
-        }
+        (Some(_), Some(_)) => true,
+        (None, Some(index)) => index.unique,
         _ => false,
     }
 }
