@@ -103,8 +103,7 @@ describe("files", () => {
     const link = (name) => { try { return readlinkSync("/proc/self/fd/" + name); } catch { return ""; } };
     const files = () => readdirSync("/proc/self/fd").map(link).filter((path) => path.includes("app-")).length;`;
 
-  // The pools of the core open their smallest number of connections when they are made, and `close` makes new ones.
-  test.fails("are not opened before connect, and not open after close", async () => {
+  test("are not opened before connect, and not open after close", async () => {
     const path = script(`${opened}
       const db = Database.prepare("sqlite:///" + ${JSON.stringify(join(folder, "app-eager.db"))});
       await pause(100); const prepared = files();

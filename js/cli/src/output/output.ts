@@ -17,13 +17,21 @@ export interface Section {
   numeric?: boolean;
 }
 
+/** The line of progress on the terminal, of which there is one. */
+let progressLine = "";
+
+/** Wipes the line of progress. */
+export function clearProgress(): void {
+  if (progressLine !== "") process.stderr.write("\r\u001b[K");
+  progressLine = "";
+}
+
 /** The output of one command. */
 export class Output {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly style: Style;
   readonly #messages: Style;
-  #progress = "";
 
   constructor(options: OutputOptions) {
     this.json = options.json === true;
@@ -34,14 +42,14 @@ export class Output {
 
   /** The result: `data` as one JSON object, or what `show` makes of it for people. `--quiet` shows people nothing. */
   result(data: Record<string, unknown>, show: () => string): void {
-    this.progress("");
+    clearProgress();
     if (this.json) process.stdout.write(`${JSON.stringify({ ok: true, ...data }, exact)}\n`);
     else if (!this.quiet) process.stdout.write(`${show()}\n`);
   }
 
   /** The failure, on stdout only as JSON. */
   failure({ report }: Failure): void {
-    this.progress("");
+    clearProgress();
     if (this.json) {
       process.stdout.write(`${JSON.stringify({ ok: false, error: report })}\n`);
       return;
@@ -56,9 +64,9 @@ export class Output {
   /** Shows what is going on, in one line that the next one overwrites; only on a terminal. */
   progress(message: string): void {
     if (this.quiet || this.json || process.stderr.isTTY !== true) return;
-    if (this.#progress !== "") process.stderr.write("\r\u001b[K");
-    if (message !== "") process.stderr.write(this.#messages.dim(message));
-    this.#progress = message;
+    clearProgress();
+    process.stderr.write(this.#messages.dim(message));
+    progressLine = message;
   }
 
   /** Sections as aligned text. */
