@@ -9,7 +9,7 @@ const Resource = defineModel(
     description: f.string(),
     dependencies: f.list(f.string()),
     tags: f.list(f.string()),
-    metadata: f.map(f.json().nullable()),
+    metadata: f.map(f.json()),
     rating: f.float(),
     active: f.bool(),
     created_at: f.datetime(),
