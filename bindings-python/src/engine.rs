@@ -1,8 +1,8 @@
 //! One database as Python sees it.
 
-use farm_db_core::{Contract, ContractMode, Database, TransactionOptions, Value, document};
+use farm_db_core::{Contract, ContractMode, Database, Error, TransactionOptions, Value, document};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use crate::error;
 use crate::input;
@@ -19,6 +19,13 @@ pub(crate) struct Engine {
     database: Database,
 }
 
+/// The text of a URL; lone surrogates are a mistake in the configuration.
+pub(crate) fn url_text(url: &Bound<'_, PyString>) -> PyResult<String> {
+    let wrong =
+        |_| error::to_python(url.py(), &Error::invalid_configuration("the url holds characters that are no text"));
+    url.to_cow().map(std::borrow::Cow::into_owned).map_err(wrong)
+}
+
 fn lines(lines: Vec<String>) -> Value {
     Value::List(lines.into_iter().map(Value::Text).collect())
 }
@@ -26,7 +33,8 @@ fn lines(lines: Vec<String>) -> Value {
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(py: Python<'_>, url: &str, options: &Bound<'_, PyDict>, contract: &str) -> PyResult<Self> {
+    fn new(py: Python<'_>, url: &Bound<'_, PyString>, options: &Bound<'_, PyDict>, contract: &str) -> PyResult<Self> {
+        let url = &url_text(url)?;
         let options = input::dict(options).map_err(|failure| failure.to_python(py))?;
         let database = Contract::parse(contract).and_then(|contract| Database::new(url, &options, contract));
         Ok(Self { database: database.map_err(|failure| error::to_python(py, &failure))? })

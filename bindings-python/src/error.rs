@@ -1,7 +1,7 @@
 //! Errors of the core as exceptions of `farm_db.errors`, and failures of conversion as errors of the core.
 
 use farm_db_core::{Error, Value};
-use pyo3::exceptions::{PyOverflowError, PyUnicodeError};
+use pyo3::exceptions::{PyException, PyOverflowError, PyUnicodeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -32,6 +32,18 @@ impl Failure {
         match self {
             Self::Core(error) => Self::Core(error.under(path)),
             host @ Self::Host(_) => host,
+        }
+    }
+
+    /// An ordinary exception as a bad value; what stops a program (`KeyboardInterrupt`) stays what it is.
+    pub(crate) fn into_invalid_value(self, py: Python<'_>) -> Self {
+        match self {
+            Self::Host(error) if error.is_instance_of::<PyException>(py) => {
+                let kind = error.get_type(py).qualname().map_or_else(|_| String::new(), |name| name.to_string());
+                let said: String = error.value(py).to_string().chars().take(200).collect();
+                Self::Core(Error::invalid_value(format!("a value cannot be written: {kind}: {said}")))
+            }
+            other => other,
         }
     }
 

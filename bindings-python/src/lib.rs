@@ -39,6 +39,7 @@ mod _native {
     use farm_db_core::config::{Config, DatabaseUrl, Location};
     use farm_db_core::{Contract, Error, Map, Value, document, error};
     use pyo3::prelude::*;
+    use pyo3::types::PyString;
 
     #[pymodule_export]
     const __VERSION__: &str = env!("CARGO_PKG_VERSION");
@@ -63,8 +64,9 @@ mod _native {
 
     /// The parts of a URL that may be shown; an empty one stands for what the environment names.
     #[pyfunction]
-    fn parse_url(py: Python<'_>, url: &str) -> PyResult<Py<PyAny>> {
-        let read = || match url {
+    fn parse_url(py: Python<'_>, url: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        let url = super::engine::url_text(url)?;
+        let read = || match url.as_str() {
             "" => Config::from_environment(|name| std::env::var(name).ok(), &Map::new())?
                 .map(|config| config.url)
                 .ok_or_else(|| Error::invalid_configuration("no environment variable names a database")),

@@ -225,7 +225,11 @@ impl Inner {
         let py = object.py();
         let values = match object.cast::<PyDict>() {
             Ok(dict) => dict.clone(),
-            Err(_) => object.getattr(pyo3::intern!(py, "__dict__"))?.cast_into::<PyDict>().map_err(PyErr::from)?,
+            Err(_) => match object.getattr(pyo3::intern!(py, "__dict__")) {
+                Ok(values) => values.cast_into::<PyDict>().map_err(PyErr::from)?,
+                // No model at all: the core says what it expected.
+                Err(_) => return input::value(object),
+            },
         };
         let mut map = Map::with_capacity(self.fields.len());
         for field in &self.fields {
@@ -247,11 +251,16 @@ impl Inner {
 
 impl Field {
     fn write(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
+        let py = object.py();
         let written = match &self.writer {
-            Some(writer) if !object.is_none() => input::value(&writer.bind(object.py()).call1((object,))?),
+            Some(writer) if !object.is_none() => {
+                let plain = writer.bind(py).call1((object,));
+                plain.map_err(Failure::Host).and_then(|plain| input::value(&plain))
+            }
             _ => self.reader.write(object),
         };
-        written.map_err(|failure| failure.under(&self.stored))
+        // Code that expected another type fails in its own way; to the caller it is a value that does not fit.
+        written.map_err(|failure| failure.into_invalid_value(py).under(&self.stored))
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use super::backend_kind::{BackendKind, Scheme};
 use super::encoding::{decode, encode, encode_path};
 use super::endpoint::{self, Endpoint};
+use super::option_table;
 use super::secret::{MASK, Secret, is_sensitive};
 use crate::error::{Error, Result};
 
@@ -112,8 +113,9 @@ impl DatabaseUrl {
         }
     }
 
-    /// The URL for messages: the user is kept, passwords and secret parameters are `***`.
+    /// The URL for messages: the user is kept, passwords, secret parameters and parameters that nobody knows are `***`.
     pub fn redacted(&self) -> String {
+        let backend = self.backend();
         let mut text = format!("{}://", self.scheme.text);
         match &self.location {
             Location::Memory => text.push_str("/:memory:"),
@@ -122,7 +124,8 @@ impl DatabaseUrl {
         }
         for (index, parameter) in self.parameters.iter().enumerate() {
             text.push(if index == 0 { '?' } else { '&' });
-            let hidden = self.doubtful_query || is_sensitive(&parameter.name);
+            let known = option_table::find(&parameter.name, backend, false).is_some();
+            let hidden = self.doubtful_query || !known || is_sensitive(&parameter.name);
             let name = if self.doubtful_query { MASK.to_owned() } else { encode(&parameter.name) };
             let value = if hidden { MASK.to_owned() } else { encode(parameter.value.expose()) };
             text.extend([&name, "=", &value]);
