@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workspace import REPORTS, ROOT, cargo_target, output, say, triple, venv_python
+from workspace import REPORTS, ROOT, output, say, triple, venv_python
 
 PYTHON = venv_python(ROOT / ".venv")
 
@@ -133,7 +133,7 @@ def rust() -> list[Runner]:
         plain = Libtest("rust: cargo test", command, Outcome)
         plain.read = plain.added_up
         return [plain, *documentation(target)]
-    report = cargo_target().parent / "nextest" / "default" / "junit.xml"
+    report = ROOT / ".work" / "nextest" / "default" / "junit.xml"
     command = ["cargo", "nextest", "run", "-p", "farm-db-core", *target, "--config-file", "scripts/nextest.toml"]
     return [Runner("rust: cargo nextest", command, lambda: junit(report), report), *documentation(target)]
 
