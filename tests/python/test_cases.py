@@ -1,0 +1,166 @@
+"""The shared cases of the query language (`tests/cases`), replayed through a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+from collections.abc import Generator
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from farm_db import FarmDbError, ObjectId, _native
+from farm_db.values import tagged
+
+CASES = Path(__file__).resolve().parent.parent / "cases"
+FILES = [name for name in ("filters", "sorts", "updates") if (CASES / f"{name}.json").is_file()]
+DATA: dict[str, Any] = {name: json.loads((CASES / f"{name}.json").read_text(encoding="utf-8")) for name in FILES}
+
+
+def params(name: str) -> list[Any]:
+    if name not in DATA:
+        return [pytest.param(None, marks=pytest.mark.skip(reason=f"tests/cases/{name}.json is not there"))]
+    return [pytest.param(case, id=case["name"]) for case in DATA[name]["cases"]]
+
+
+def read(value: Any) -> Any:
+    """Tagged JSON as Python values."""
+    if isinstance(value, list):
+        return [read(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((tag, inner),) = value.items()
+        readers = {
+            "$numberLong": int,
+            "$numberDouble": lambda text: {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}[text],
+            "$numberDecimal": Decimal,
+            "$binary": lambda binary: base64.b64decode(binary["base64"]),
+            "$uuid": UUID,
+            "$oid": ObjectId,
+            "$date": datetime.fromisoformat,
+            "$day": date.fromisoformat,
+            "$time": time.fromisoformat,
+        }
+        if tag in readers:
+            return readers[tag](inner)
+    return {key: read(item) for key, item in value.items()}
+
+
+#: What the core changes by itself.
+AUTOMATIC = ("updated_at", "version")
+
+
+class Row:
+    """Whatever columns a row has."""
+
+
+class Engine:
+    """An engine with the contract of one file of cases, and its repositories."""
+
+    def __init__(self, name: str, url: str) -> None:
+        contract = json.dumps(DATA[name]["contract"])
+        self.native = _native.Engine(url, {}, contract)
+        entities = json.loads(self.native.contract_json)["entities"]
+        self.columns = {entity["name"]: [field["name"] for field in entity["fields"]] for entity in entities}
+        shapes = {
+            entity: _native.Shape(Row, [(column, column, None, None) for column in columns])
+            for entity, columns in self.columns.items()
+        }
+        self.repositories = {entity: self.native.repository(entity, shape) for entity, shape in shapes.items()}
+
+    async def open(self) -> None:
+        await self.native.connect("check", True)
+
+    async def close(self) -> None:
+        await self.native.close()
+
+    async def create(self, entity: str, documents: list[Any]) -> None:
+        """These documents and no others."""
+        await self.native.execute(f'DELETE FROM "{entity}"', None, None)
+        records = [read(document) for document in documents]
+        await self.repositories[entity].call("create_many", {"records": records}, None)
+
+    async def rows(self, entity: str, **query: Any) -> list[dict[str, Any]]:
+        return await self.repositories[entity].dicts(query, None)
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
+    """One engine a file, open while all its cases run; each case has a loop of its own."""
+    engines = {name: Engine(name, f"sqlite:///{tmp_path_factory.mktemp(name)}/cases.db") for name in FILES}
+    for engine in engines.values():
+        asyncio.run(engine.open())
+    yield engines
+    for engine in engines.values():
+        asyncio.run(engine.close())
+
+
+async def outcome(work: Any, expected: Any) -> Any:
+    """What a call gives; the code of its error in the form of the cases, which always name a path."""
+    try:
+        return await work
+    except FarmDbError as error:
+        assert isinstance(expected, dict), error
+        assert "error" in expected, error
+        assert error.context.get("path"), f"{error!r} names no path"
+        return {"error": error.code}
+
+
+@pytest.mark.parametrize("case", params("filters"))
+async def test_a_filter_finds_what_the_case_says(engines: dict[str, Engine], case: dict[str, Any]) -> None:
+    engine = engines["filters"]
+    await engine.create(case["entity"], case["documents"])
+    filter = read(case["filter"])
+
+    async def ids() -> list[Any]:
+        return sorted(row["id"] for row in await engine.rows(case["entity"], filter=filter))
+
+    found = await outcome(ids(), case["expect"])
+    assert found == read(case["expect"])
+    if isinstance(found, list):
+        verbs = engine.repositories[case["entity"]]
+        assert await verbs.call("count", {"filter": filter}, None) == len(found)
+        assert await verbs.call("exists", {"filter": filter}, None) is bool(found)
+        assert await verbs.call("delete_many", {"filter": filter, "all": True}, None) == len(found)
+        assert await verbs.call("count", {}, None) == len(case["documents"]) - len(found)
+
+
+@pytest.mark.parametrize("case", params("sorts"))
+async def test_a_sort_orders_as_the_case_says(engines: dict[str, Engine], case: dict[str, Any]) -> None:
+    engine = engines["sorts"]
+    await engine.create(case["entity"], case["documents"])
+
+    async def ids() -> list[Any]:
+        return [row["id"] for row in await engine.rows(case["entity"], sort=read(case["sort"]))]
+
+    found = await outcome(ids(), case["expect"])
+    assert found == read(case["expect"])
+    if isinstance(found, list):
+        cut = await engine.rows(case["entity"], sort=read(case["sort"]), limit=2, skip=1)
+        assert [row["id"] for row in cut] == found[1:3]
+
+
+@pytest.mark.parametrize("case", params("updates"))
+async def test_an_update_changes_what_the_case_says(engines: dict[str, Engine], case: dict[str, Any]) -> None:
+    engine, entity, expected = engines["updates"], case["entity"], case["expect"]
+    update, refused = read(case["update"]), "error" in case["expect"]
+    columns = [column for column in engine.columns[entity] if column not in AUTOMATIC or column in expected]
+    for verb in ("update", "update_many", "update_one", "find_one_and_update"):
+        await engine.create(entity, [case["document"]])
+        (before,) = await engine.rows(entity, deleted=True)
+        chosen = {"id": before["id"]} if verb == "update" else {"filter": {"id": before["id"]}}
+        arguments = {**chosen, "changes" if verb == "update" else "update": update}
+        done = await outcome(engine.repositories[entity].call(verb, arguments, None), expected)
+        (after,) = await engine.rows(entity, deleted=True)
+        changed = {name: tagged(after[name]) for name in columns if tagged(after[name]) != tagged(before[name])}
+        if refused:
+            assert done == expected, verb
+            assert after == before, verb
+        else:
+            assert changed == {name: tagged(read(value)) for name, value in expected.items()}, verb
