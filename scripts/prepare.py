@@ -197,11 +197,11 @@ def release_addon() -> None:
 
 
 def countries() -> None:
-    """The data of the demonstration: npm's `world-countries` by the example's lock file."""
+    """The data of the demonstration: npm's `world-countries`, and the files of its OpenAPI page, by the lock file."""
     toolchain.check("node")
     step(
         "countries",
-        "data: installing npm world-countries",
+        "node: installing world-countries and swagger-ui-dist",
         lambda: npm_install(COUNTRIES),
         inputs=["examples/countries/package-lock.json"],
         outputs=[COUNTRIES / "node_modules" / "world-countries" / "countries.json"],

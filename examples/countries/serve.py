@@ -10,8 +10,15 @@ import asyncio
 import os
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+SWAGGER = Path(__file__).parent / "node_modules" / "swagger-ui-dist"
 
 
 def listen(port: int) -> socket.socket:
@@ -21,9 +28,7 @@ def listen(port: int) -> socket.socket:
     try:
         server.bind(("127.0.0.1", port))
     except OSError as error:
-        sys.exit(
-            f"error: port {port} cannot be used ({error.strerror}): try another with --port, or make serve PORT=8001"
-        )
+        sys.exit(f"error: port {port} cannot be used ({error.strerror}): try --port 0, or make serve PORT=8001")
     # From here on connections wait for the app instead of being refused.
     server.listen(128)
     return server
@@ -39,6 +44,25 @@ async def fill() -> int:
         return await db.repository(Country).count() or await load(db)
 
 
+def with_local_docs(app: FastAPI) -> FastAPI:
+    """The OpenAPI page from installed files: FastAPI's own takes them from the internet."""
+
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/swagger/swagger-ui-bundle.js",
+            swagger_css_url="/swagger/swagger-ui.css",
+            swagger_favicon_url="/swagger/favicon-32x32.png",
+        )
+
+    served = FastAPI(docs_url=None, openapi_url=None, lifespan=app.router.lifespan_context)
+    served.mount("/swagger", StaticFiles(directory=SWAGGER))
+    served.add_api_route("/docs", docs)
+    served.mount("/", app)
+    return served
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The countries app under uvicorn.")
     parser.add_argument("--port", type=int, default=8000)
@@ -46,13 +70,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.database:
         os.environ["DATABASE_URL"] = arguments.database
+    from app import app
 
     server = listen(arguments.port)
     address = f"http://127.0.0.1:{server.getsockname()[1]}"
     print(f"countries: {asyncio.run(fill())}")
     print(f"app:       {address}/countries")
     print(f"OpenAPI:   {address}/docs", flush=True)
-    uvicorn.Server(uvicorn.Config("app:app", log_level="warning")).run(sockets=[server])
+    uvicorn.Server(uvicorn.Config(with_local_docs(app), log_level="warning")).run(sockets=[server])
 
 
 if __name__ == "__main__":
