@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -77,7 +78,8 @@ def main() -> None:
     print(f"countries: {asyncio.run(fill())}")
     print(f"app:       {address}/countries")
     print(f"OpenAPI:   {address}/docs", flush=True)
-    uvicorn.Server(uvicorn.Config(with_local_docs(app), log_level="warning")).run(sockets=[server])
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(with_local_docs(app), log_level="warning")).run(sockets=[server])
 
 
 if __name__ == "__main__":
