@@ -61,9 +61,6 @@ class FarmDb {
   insertUser(row) {
     return this.users.create(row);
   }
-  json(limit) {
-    return this.resources.findJson({}, { sort: "-created_at", limit });
-  }
 }
 
 export const adapters = [new FarmDb("sqlite")];
