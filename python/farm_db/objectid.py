@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, SchemaSerializer, core_schema
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -153,6 +153,12 @@ class ObjectId:
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+
+
+# How Pydantic prints one where no field says what it is (`dict[str, Any]`): it asks the object for this attribute.
+ObjectId.__pydantic_serializer__ = SchemaSerializer(  # type: ignore[attr-defined]
+    core_schema.any_schema(serialization=core_schema.to_string_ser_schema(when_used="json"))
+)
 
 
 def _bytes_of(value: object) -> bytes | None:

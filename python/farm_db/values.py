@@ -15,8 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, RootModel
-from pydantic_core import to_jsonable_python
 
+from .errors import InvalidValueError
 from .objectid import ObjectId
 
 #: The types of the core's single values; looked up exactly, subclasses go the long way.
@@ -44,7 +44,7 @@ def utc_now() -> datetime:
 def plain(value: Any) -> Any:
     """`value` made of nothing but the core's types, lists and dicts; models by their attributes.
 
-    What none of these describes becomes what Pydantic prints for it in JSON.
+    What none of these describes is refused with InvalidValueError.
     """
     if type(value) in PLAIN:
         return value
@@ -66,7 +66,11 @@ def plain(value: Any) -> Any:
 
 
 def _other(value: Any) -> Any:
-    """A value of a class that is none of ours: by the class it extends, or by its JSON form."""
+    """A value of a class that is none of ours: by the class it extends.
+
+    Raises:
+        InvalidValueError: if it extends none that a database can hold.
+    """
     if type(value).__name__ == "ObjectId" and ObjectId.is_valid(value):
         return ObjectId(value)
     for kind in (bool, int, float, Decimal, bytes, UUID, datetime, date, time):
@@ -74,7 +78,7 @@ def _other(value: Any) -> Any:
             return value
     if isinstance(value, str):
         return str(value)
-    return to_jsonable_python(value)
+    raise InvalidValueError(f"{type(value).__qualname__} is no value that a database can hold")
 
 
 def plain_key(key: Any) -> str:

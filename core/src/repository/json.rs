@@ -175,7 +175,7 @@ fn write_quoted(value: &dyn std::fmt::Display, out: &mut Vec<u8>) {
 /// Infinities and NaN are null, as Pydantic writes them unless told otherwise.
 fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+        out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
         out.extend_from_slice(b"null");
     }

@@ -138,10 +138,7 @@ impl Repository {
     }
 
     async fn modify_inside(&self, lease: &mut Lease, which: &Which, update: &Update, now: DateTime) -> Result<Changed> {
-        let mut query = self.query_of(which.filter.clone());
-        query.sort.clone_from(&which.sort);
-        query.limit = which.one.then_some(1);
-        let found = self.select(lease, &query).await?;
+        let found = self.select(lease, &self.query_which(which)).await?;
         let mut changed = Changed { before: Vec::new(), after: Vec::new() };
         for row in 0..found.len() {
             let before = found.values(row)?;
@@ -255,17 +252,37 @@ impl Repository {
     }
 
     pub(super) async fn update_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = self.parse_update(&arguments.map("update")?)?;
         let which = self.which_one(&mut arguments, Verb::UpdateOne)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateOne).await
     }
 
     pub(super) async fn update_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = self.parse_update(&arguments.map("update")?)?;
         let which = self.which_many(&mut arguments, Verb::UpdateMany)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateMany).await
+    }
+
+    /// An update that says something, even if it is `{"$set": {}}`.
+    fn parse_update(&self, document: &Map) -> Result<Update> {
+        if document.is_empty() {
+            return Err(
+                Error::invalid_query("an update needs something to change").with("entity", self.entity.name.as_str())
+            );
+        }
+        Update::parse(document, &self.entity)
+    }
+
+    /// The rows that a write is about, as they are.
+    async fn select_which(&self, which: &Which, tx: Option<&Transaction>, verb: Verb) -> Result<RowSet> {
+        self.select(&mut self.lease(verb, tx).await?, &self.query_which(which)).await
+    }
+
+    fn query_which(&self, which: &Which) -> Query {
+        let limit = which.one.then_some(1);
+        Query { sort: which.sort.clone(), limit, ..self.query_of(which.filter.clone()) }
     }
 
     async fn update_count(
@@ -276,7 +293,8 @@ impl Repository {
         verb: Verb,
     ) -> Result<Reply> {
         if update.is_empty() {
-            return Err(Error::invalid_query(format!("{} needs something to change", verb.name())));
+            // `{"$set": {}}` changes nothing in the rows that match, as in MongoDB.
+            return Ok(Reply::Count(self.select_which(which, tx, verb).await?.len() as u64));
         }
         let now = DateTime::now();
         if let Some(changes) = as_changes(&self.entity, update, now)
@@ -293,15 +311,14 @@ impl Repository {
         mut arguments: Arguments,
         tx: Option<&Transaction>,
     ) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = self.parse_update(&arguments.map("update")?)?;
         let return_new = arguments.flag("return_new", true)?;
         let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
         arguments.finish()?;
-        if update.is_empty() {
-            return Err(Error::invalid_query("find_one_and_update needs something to change"));
-        }
         let now = DateTime::now();
-        let rows = if return_new {
+        let rows = if update.is_empty() {
+            self.select_which(&which, tx, Verb::FindOneAndUpdate).await?
+        } else if return_new {
             self.update_rows(&which, &update, now, tx, Verb::FindOneAndUpdate).await?
         } else {
             let changed = self.modify(&which, &update, now, tx, Verb::FindOneAndUpdate).await?;

@@ -143,7 +143,8 @@ pub fn coerce_operand(kind: &FieldType, value: Value) -> Result<Value> {
     }
 }
 
-fn coerce_scalar(kind: &FieldType, value: Value) -> Result<Value> {
+/// A scalar as the type holds it, or a refusal.
+pub(super) fn coerce_scalar(kind: &FieldType, value: Value) -> Result<Value> {
     match (kind, value) {
         (FieldType::Text, Value::Text(text)) => check_text(&text).map(|()| Value::Text(text)),
         (FieldType::Int, value @ Value::Int(_))
@@ -154,7 +155,10 @@ fn coerce_scalar(kind: &FieldType, value: Value) -> Result<Value> {
         | (FieldType::DateTime, value @ Value::DateTime(_))
         | (FieldType::Date, value @ Value::Date(_))
         | (FieldType::Time, value @ Value::Time(_)) => Ok(value),
-        (FieldType::Float, value @ Value::Float(_)) => check_free(&value, 0).map(|()| value),
+        // Zero has one sign in declared fields: not every database keeps the other.
+        (FieldType::Float, Value::Float(number)) => {
+            check_free(&Value::Float(number), 0).map(|()| Value::Float(number + 0.0))
+        }
         (FieldType::Decimal, Value::Decimal(number)) => check_digits(number),
         (FieldType::Float, Value::Int(number)) if (number as f64) as i128 == i128::from(number) => {
             Ok(Value::Float(number as f64))
@@ -342,7 +346,7 @@ fn exact(value: &Value) -> Option<BigDecimal> {
     match value {
         Value::Int(number) => Some(BigDecimal::from(*number)),
         Value::Decimal(number) => Some(number.clone()),
-        Value::Float(number) if number.is_finite() => ryu::Buffer::new().format_finite(*number).parse().ok(),
+        Value::Float(number) if number.is_finite() => zmij::Buffer::new().format_finite(*number).parse().ok(),
         _ => None,
     }
 }

@@ -179,6 +179,11 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// The bounds that are numbers or moments.
+    pub(super) fn numbers_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        [&mut self.ge, &mut self.gt, &mut self.le, &mut self.lt, &mut self.multiple_of].into_iter().flatten()
+    }
+
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::check::coerce_scalar;
 use super::entity::{Entity, OnDelete, Relation, RelationKind};
 use super::field::{Auto, Constraints, Field, FieldType, Generated, Model, Pattern};
 use super::{Contract, check_element};
@@ -153,7 +154,8 @@ fn field(value: Value, owner: &str, named: bool) -> Result<Field> {
     reader.what.clone_from(&what);
     let kind = reader.take("type").ok_or_else(|| reader.wrong("type", "given"))?;
     let mut field = Field::new(name, field_type(kind, &what)?);
-    field.nullable = reader.flag("nullable")?;
+    // Null is any value too.
+    field.nullable = reader.flag("nullable")? || matches!(field.kind, FieldType::Any);
     field.primary_key = reader.flag("primary_key")?;
     field.unique = reader.flag("unique")?;
     field.index = reader.flag("index")?;
@@ -161,6 +163,12 @@ fn field(value: Value, owner: &str, named: bool) -> Result<Field> {
     field.auto = reader.variant("auto", &Auto::NAMES)?;
     let default = reader.take("default");
     field.constraints = constraints(&mut reader)?;
+    for bound in field.constraints.numbers_mut() {
+        // `ge: 0` and `ge: 0.0` of a float are one bound, whichever a host can say.
+        if let Ok(exact) = coerce_scalar(&field.kind, bound.clone()) {
+            *bound = exact;
+        }
+    }
     reader.finish()?;
     let fits = |value: Value| {
         check_element(&field, value).map_err(|error| {
@@ -168,7 +176,8 @@ fn field(value: Value, owner: &str, named: bool) -> Result<Field> {
         })
     };
     let default = default.map(fits).transpose()?;
-    field.default = default;
+    // What may be null and is absent is null anyway.
+    field.default = default.filter(|default| !(field.nullable && default.is_null()));
     Ok(field)
 }
 

@@ -88,7 +88,7 @@ fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
 
 fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+        out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
         let name = if number.is_nan() {
             "NaN"

@@ -236,7 +236,7 @@ fn literal(value: &Value) -> Result<String> {
         Value::Null => "NULL".to_owned(),
         Value::Bool(truth) => i64::from(*truth).to_string(),
         Value::Int(number) => number.to_string(),
-        Value::Float(number) if number.is_finite() => ryu::Buffer::new().format_finite(*number).to_owned(),
+        Value::Float(number) if number.is_finite() => zmij::Buffer::new().format_finite(*number).to_owned(),
         Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Value::Bytes(bytes) => {
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
