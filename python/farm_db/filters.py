@@ -4,7 +4,8 @@ the core's values. Pure; what the operators mean is decided in the core."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from .errors import InvalidQueryError, InvalidValueError
@@ -57,6 +58,16 @@ def encode(plan: Plan | None, value: Any) -> Any:
         raise InvalidValueError(f"{value!r} does not fit here: {error}") from error
 
 
+@contextmanager
+def at(path: str) -> Iterator[None]:
+    """Says in errors about values where they stand."""
+    try:
+        yield
+    except InvalidValueError as error:
+        error.context.setdefault("path", path)
+        raise
+
+
 def translate(filter: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """A filter in the operator language with stored names.
 
@@ -72,7 +83,8 @@ def translate(filter: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
             path, condition = key, plain(value)
         else:
             path, plan = resolve(key, fields)
-            condition = test(value, plan)
+            with at(path):
+                condition = test(value, plan)
         if path in out:
             raise InvalidQueryError(f"the filter names {path!r} twice", {"path": path})
         out[path] = condition
@@ -152,7 +164,8 @@ def _changes(name: str, changes: Any, fields: Fields) -> Any:
     out: dict[str, Any] = {}
     for key, value in changes.items():
         path, plan = resolve(key, fields)
-        out[path] = _change(name, value, plan, fields)
+        with at(path):
+            out[path] = _change(name, value, plan, fields)
     return out
 
 

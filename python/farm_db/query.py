@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from .errors import InvalidQueryError
 from .expression import Column, FilterLike, SortKey, compile_filters
@@ -117,7 +118,11 @@ class Query(Generic[M]):
         """All rows as a JSON array, printed as Pydantic prints the models; the fast way into an HTTP response."""
         if self._repository.entity.prints_plainly:
             return await self._verbs.json(self.to_query(), self._tx_native)
-        return TypeAdapter(list[self._repository.model]).dump_json(await self.to_list())  # type: ignore[name-defined]
+        rows = await self.to_list()
+        try:
+            return TypeAdapter(list[self._repository.model]).dump_json(rows)  # type: ignore[name-defined]
+        except PydanticSerializationError as error:
+            raise InvalidQueryError(f"these rows cannot be printed as {self._repository.model.__name__}: {error}") from error
 
     async def dicts(self) -> list[dict[str, Any]]:
         """All rows as dicts of attribute name to Python value; nested models as dicts too."""

@@ -48,6 +48,13 @@ def plain(value: Any) -> Any:
     """
     if type(value) in PLAIN:
         return value
+    try:
+        return _composed(value)
+    except RecursionError:
+        raise InvalidValueError("a value is nested too deep, or holds itself") from None
+
+
+def _composed(value: Any) -> Any:
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, RootModel):

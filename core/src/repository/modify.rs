@@ -252,27 +252,17 @@ impl Repository {
     }
 
     pub(super) async fn update_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = self.parse_update(&arguments.map("update")?)?;
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
         let which = self.which_one(&mut arguments, Verb::UpdateOne)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateOne).await
     }
 
     pub(super) async fn update_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = self.parse_update(&arguments.map("update")?)?;
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
         let which = self.which_many(&mut arguments, Verb::UpdateMany)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateMany).await
-    }
-
-    /// An update that says something, even if it is `{"$set": {}}`.
-    fn parse_update(&self, document: &Map) -> Result<Update> {
-        if document.is_empty() {
-            return Err(
-                Error::invalid_query("an update needs something to change").with("entity", self.entity.name.as_str())
-            );
-        }
-        Update::parse(document, &self.entity)
     }
 
     /// The rows that a write is about, as they are.
@@ -293,7 +283,7 @@ impl Repository {
         verb: Verb,
     ) -> Result<Reply> {
         if update.is_empty() {
-            // `{"$set": {}}` changes nothing in the rows that match, as in MongoDB.
+            // An update that says nothing changes nothing in the rows that match, as in MongoDB.
             return Ok(Reply::Count(self.select_which(which, tx, verb).await?.len() as u64));
         }
         let now = DateTime::now();
@@ -311,7 +301,7 @@ impl Repository {
         mut arguments: Arguments,
         tx: Option<&Transaction>,
     ) -> Result<Reply> {
-        let update = self.parse_update(&arguments.map("update")?)?;
+        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
         let return_new = arguments.flag("return_new", true)?;
         let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
         arguments.finish()?;
