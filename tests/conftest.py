@@ -27,8 +27,8 @@ settings.register_profile(
 settings.load_profile("farm_db")
 
 
-#: Seconds after which an async test that waits for ever fails; twice as long after which one that blocks its thread ends
-#: the run with the stack of every thread.
+#: Seconds after which an async test that waits for ever fails; twice as long after which one that blocks its thread
+#: ends the run with the stack of every thread.
 PATIENCE, SLOW_PATIENCE = int(os.environ.get("FARM_DB_PATIENCE", "60")), 600
 _stderr = -1
 

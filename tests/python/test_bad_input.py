@@ -239,14 +239,10 @@ async def _awaited(make: Any) -> Any:
     return await make()
 
 
-@pytest.mark.parametrize(
-    "data", [None, 5, "text", [1], [("id", 2)], ALL, Address(city="x"), User(id=1, email="e")], ids=str
-)
+@pytest.mark.parametrize("data", [None, 5, "text", [1], [("id", 2)], ALL, Address(city="x")], ids=str)
 async def test_data_that_is_no_record_is_refused(loose: Repository[Loose], data: Any) -> None:
     for work in (_awaited(lambda: loose.create(data)), _awaited(lambda: loose.create_many([GOOD | {"id": 5}, data]))):
         error = await failure(work)
-        if isinstance(data, User):
-            continue
         assert error.code == "invalid_value", error
     assert await loose.count() == 1
 
@@ -254,38 +250,31 @@ async def test_data_that_is_no_record_is_refused(loose: Repository[Loose], data:
 # Text, numbers and times that no database holds.
 
 
-@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "a\udfffb", "\ud83d"], ids=ascii)
-async def test_nul_and_lone_surrogates_are_refused_or_kept_exactly(loose: Repository[Loose], text: str) -> None:
-    places: list[dict[str, Any]] = [
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "a\udfffb"], ids=ascii)
+async def test_nul_and_lone_surrogates_are_refused_wherever_text_stands(loose: Repository[Loose], text: str) -> None:
+    before = await everything(loose)
+    for place in (
         {"text": text},
         {"items": ["ok", text]},
         {"place": {"city": text}},
         {"free": {"k": text}},
         {"free": {text: 1}},
         {"free": {"deep": [{"er": {text: text}}]}},
-    ]
-    for number, place in enumerate(places, 10):
+    ):
         for work in (
-            lambda: loose.create({"id": number, **place}),
-            lambda: loose.create_many([{"id": number, **place}]),
+            loose.create({"id": 5, **place}),
+            loose.create_many([{"id": 4}, {"id": 5, **place}]),
+            loose.update(1, place),
+            loose.update_many(ALL, {"$set": place}),
+            loose.replace(1, {"id": 1, **place}),
         ):
-            try:
-                await work()
-            except FarmDbError as error:
-                check(error, "invalid_value", next(iter(place)))
-                assert await loose.get_or_none(number) is None
-            else:
-                assert text < "\ud800" or text[0] == "\x00", "a lone surrogate cannot be stored"
-                row = await loose.get(number)
-                assert {name: getattr(row, name) for name in place} == Loose(id=number, **place).model_dump(
-                    include=set(place)
-                )
-                await loose.delete(number)
-    for filter in ({"text": text}, {"free": {"k": text}}, {"text": {"$regex": text}}, {"text": {"$in": [text]}}):
+            check(await failure(work), "invalid_value", next(iter(place)))
+    for filter in ({"text": text}, {"free": {"k": text}}, {"text": {"$regex": text}}, {"text": {"$in": ["a", text]}}):
         try:
             assert await loose.find(filter) == []
         except FarmDbError as error:
-            assert error.code in ("invalid_value", "invalid_query")
+            check(error, error.code, "text" if "text" in filter else "free")
+    assert await everything(loose) == before
 
 
 async def test_nul_in_identifiers_and_paths_is_refused(loose: Repository[Loose]) -> None:

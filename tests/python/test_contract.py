@@ -121,6 +121,11 @@ def test_a_constraint_or_default_or_index_changes_the_hash() -> None:
     assert len(set(hashes)) == len(hashes)
 
 
+def _entity(name: str = "a", kind: str = "int", key: bool = True) -> str:
+    fields = [{"name": "x", "type": {"kind": kind}, "primary_key": key}]
+    return json.dumps({"version": 1, "entities": [{"name": name, "fields": fields}]})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -128,15 +133,18 @@ def test_a_constraint_or_default_or_index_changes_the_hash() -> None:
         "no json",
         "[]",
         '{"version": 2, "entities": []}',
-        '{"version": 1, "entities": [{"name": "a"}]}',
-        '{"version": 1, "entities": [{"name": "a", "fields": [{"name": "x", "type": {"kind": "int"}}]}]}',
-        '{"version": 1, "entities": [{"name": "a", "fields": [{"name": "x", "type": {"kind": "nope"}, "primary_key": true}]}]}',
         '{"version": 1, "surprise": 1, "entities": []}',
-        '{"version": 1, "entities": [{"name": "a\\u0000", "fields": [{"name": "x", "type": {"kind": "int"}, "primary_key": true}]}]}',
-        '{"version": 1, "entities": [{"name": "_farm_meta", "fields": [{"name": "x", "type": {"kind": "int"}, "primary_key": true}]}]}',
+        '{"version": 1, "entities": [{"name": "a"}]}',
+        _entity(key=False),
+        _entity(kind="nope"),
+        _entity(name=""),
+        _entity(name="a\x00"),
+        _entity(name="_farm_meta"),
     ],
+    ids=ascii,
 )
 def test_a_contract_that_is_none_is_refused(wrong: str) -> None:
+    assert _native.normalise_contract(_entity())
     with pytest.raises(InvalidSchemaError) as caught:
         _native.normalise_contract(wrong)
     assert caught.value.code == "invalid_schema"

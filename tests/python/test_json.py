@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from farm_db import BaseDocument, Database, Document, FarmDbError, Field, InvalidValueError, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
@@ -27,8 +26,9 @@ from pydantic import (
     model_serializer,
 )
 
+from farm_db import BaseDocument, Database, Document, FarmDbError, Field, InvalidValueError, ObjectId
+from samples import decimals, floats, ints, moments, nested, texts
 from support import opened
-from test_values import decimals, floats, ints, moments, nested, texts
 
 
 class Colour(Enum):
@@ -251,15 +251,9 @@ async def test_free_values_are_printed_as_pydantic_prints_them(db: Database, fie
         examples.append({"k": printable(value)} if field == "map" else printable(value))
 
     collect()
-    kept = 0
     for number, value in enumerate(examples):
-        try:
-            await db.repository(Plain).create(Plain(id=number, **{field: value}))
-            kept += 1
-        except InvalidValueError:
-            continue
-        await assert_equal(db, Plain, {"id": number})
-    assert kept > len(examples) * 0.4
+        await db.repository(Plain).create(Plain(id=number, **{field: value}))
+    await assert_equal(db, Plain)
 
 
 @pytest.mark.parametrize(

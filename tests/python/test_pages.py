@@ -36,7 +36,11 @@ def resources(db: Database) -> Repository[Resource]:
     return db.repository(Resource)
 
 
-async def walk(repository: Repository[Any], *filters: Any, **options: Any) -> list[list[str]]:
+def flat(pages: list[list[Any]]) -> list[Any]:
+    return [row for page in pages for row in page]
+
+
+async def walk(repository: Repository[Any], *filters: Any, **options: Any) -> list[list[Any]]:
     pages, after = [], None
     while True:
         page = await repository.page(*filters, after=after, **options)
@@ -58,14 +62,14 @@ async def test_pages_put_together_are_the_whole_sorted_result(resources: Reposit
     if keys[-1].lstrip("-") != "id":
         # The key comes last, in the direction of the key before it.
         keys.append("-id" if keys[-1].startswith("-") else "id")
-    assert sum(pages, []) == [row.id for row in await resources.find(sort=keys)]
+    assert flat(pages) == [row.id for row in await resources.find(sort=keys)]
 
 
 async def test_a_filter_holds_on_every_page(resources: Repository[Resource]) -> None:
     pages = await walk(resources, Resource.stock == 1, {"name": {"$ne": "n0"}}, sort="-name", limit=4)
     expected = {row.id for row in ROWS if row.stock == 1 and row.name != "n0"}
-    assert len(sum(pages, [])) == len(expected)
-    assert set(sum(pages, [])) == expected
+    assert len(flat(pages)) == len(expected)
+    assert set(flat(pages)) == expected
 
 
 async def test_the_last_full_page_has_no_next_cursor(resources: Repository[Resource]) -> None:
@@ -135,7 +139,7 @@ async def test_a_page_is_a_pydantic_model_that_prints_itself(resources: Reposito
 
 @pytest.mark.parametrize("limit", [0, 1001, -1])
 async def test_a_page_has_one_to_a_thousand_rows(resources: Repository[Resource], limit: int) -> None:
-    with pytest.raises(InvalidQueryError, match="limit|1000"):
+    with pytest.raises(InvalidQueryError, match=r"limit|1000"):
         await resources.page(limit=limit)
 
 

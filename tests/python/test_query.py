@@ -317,11 +317,14 @@ async def test_other_work_of_a_transaction_is_refused_while_its_stream_is_open(
 async def test_an_error_inside_a_stream_of_a_transaction_rolls_back(
     db: Database, resources: Repository[Resource]
 ) -> None:
-    with pytest.raises(ZeroDivisionError):
-        async with asyncio.timeout(5), db.transaction() as tx:
+    async def work() -> None:
+        async with db.transaction() as tx:
             await resources.create({"id": "z", "name": "n"}, tx=tx)
             async for _row in resources.find(tx=tx).stream(batch=1):
                 raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(work(), 5)
     assert await resources.count() == 40
 
 

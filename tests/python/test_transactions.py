@@ -50,10 +50,14 @@ async def test_a_block_commits_at_its_end(db: Database, users: Repository[User])
 
 async def test_an_error_rolls_back_and_comes_out_as_it_was(db: Database, users: Repository[User]) -> None:
     mine = RuntimeError("mine")
-    with pytest.raises(RuntimeError) as caught:
+
+    async def work() -> None:
         async with db.transaction() as tx:
             await users.create(user(1), tx=tx)
             raise mine
+
+    with pytest.raises(RuntimeError) as caught:
+        await work()
     assert caught.value is mine
     assert await users.count() == 0
 
@@ -96,12 +100,15 @@ async def test_a_failed_statement_leaves_the_transaction_usable(db: Database, us
 
 
 async def test_a_savepoint_can_fail_alone(db: Database, users: Repository[User]) -> None:
+    async def fails(tx: Transaction) -> None:
+        async with tx.transaction() as inner:
+            await users.create(user(2), tx=inner)
+            raise ValueError("inner")
+
     async with db.transaction() as tx:
         await users.create(user(1), tx=tx)
         with pytest.raises(ValueError, match="inner"):
-            async with tx.transaction() as inner:
-                await users.create(user(2), tx=inner)
-                raise ValueError("inner")
+            await fails(tx)
         async with tx.transaction() as inner:
             await users.create(user(3), tx=inner)
             async with inner.transaction() as innermost:

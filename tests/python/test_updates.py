@@ -221,7 +221,7 @@ async def test_find_one_and_update_gives_each_caller_another_row(resources: Repo
         return taken
 
     taken = await asyncio.gather(*(worker(number) for number in range(8)))
-    assert sorted(sum(taken, [])) == sorted(f"job{n}" for n in range(60))
+    assert sorted(row for rows in taken for row in rows) == sorted(f"job{n}" for n in range(60))
 
 
 async def test_replace_sets_what_is_not_given_to_its_default(resources: Repository[Resource]) -> None:

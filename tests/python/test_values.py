@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -11,10 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from farm_db import Database, Document, Field, InvalidQueryError, InvalidValueError, ObjectId, Repository
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm_db import Database, Document, Field, InvalidValueError, ObjectId, Repository
+from samples import EDGES, NAUGHTY, STRATEGIES, keys, nested, order, same
 from support import opened
 
 
@@ -38,162 +38,6 @@ class Value(Document, table="values"):
 
 class Texts(Document, table="texts"):
     id: str = Field(primary_key=True)
-
-
-NAUGHTY = [
-    "",
-    " ",
-    "\t\r\n",
-    "null",
-    "NULL",
-    "undefined",
-    "true",
-    "0",
-    "1e5",
-    "NaN",
-    '\'; DROP TABLE "values"; --',
-    'a"b',
-    "a'b",
-    "a\\b",
-    "\\u0000",
-    "%s %d ? ?1 :id $1 @x",
-    "{{7*7}}",
-    "a\x00b",
-    "\x01\x1f\x7f\x80\x9f",
-    "\ufeffbom",
-    "\u200b\u202e\u2066rtl",
-    "é",
-    "e\u0301",
-    "ﬀ ß İ ı ſ",
-    "👩‍👩‍👧‍👦🏳️‍🌈",
-    "𐍈\U0010ffff",
-    "\ufffe\uffff\ufffd",
-    "田中さんにあげて下さい",
-    "ثم نفس سقطت",
-    "$where",
-    "$oid",
-    "a.b.c",
-    "__proto__",
-    "x" * 100_000,
-]
-EDGES: dict[str, list[Any]] = {
-    "int_": [0, 1, -1, 2**31, -(2**31), 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)],
-    "float_": [
-        0.0,
-        -0.0,
-        0.1,
-        1.0,
-        -1.5,
-        1e-300,
-        5e-324,
-        2.2250738585072014e-308,
-        1.7976931348623157e308,
-        2.0**53,
-        2.0**53 + 2,
-        2.0**63,
-        math.inf,
-        -math.inf,
-        1 / 3,
-    ],
-    "decimal": [
-        Decimal(text)
-        for text in (
-            "0",
-            "-0",
-            "0.00",
-            "1",
-            "1.0",
-            "1.10",
-            "-1.10",
-            "1E+2",
-            "12E+30",
-            "1E-30",
-            "0.1",
-            "9999999999999999999999999999999999",
-            "-0.1234567890123456789012345678901234",
-            "1234567890123456789012345678901.234",
-            "9007199254740993",
-            "0.30000000000000000000000000000004",
-        )
-    ],
-    "text": NAUGHTY,
-    "bytes_": [b"", b"\x00", b"\xff\xfe", bytes(range(256)), b"text", b"\x00" * 10_000],
-    "bool_": [True, False],
-    "uuid": [UUID(int=0), UUID(int=2**128 - 1), UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")],
-    "object_id": [ObjectId(b"\x00" * 12), ObjectId(b"\xff" * 12), ObjectId("59a47286cfa9a3a73e51e72c")],
-    "datetime_": [
-        datetime(1, 1, 1, tzinfo=UTC),
-        datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
-        datetime(1582, 10, 14, 12, tzinfo=UTC),
-        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-        datetime(1970, 1, 1, tzinfo=UTC),
-        datetime(2024, 2, 29, 12, 30, 45, 123_456, tzinfo=UTC),
-        datetime(2024, 2, 29, 12, 30, 45, 100_000, tzinfo=UTC),
-        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-        datetime(2024, 3, 31, 2, 30, tzinfo=timezone(timedelta(hours=-9, minutes=-30))),
-        datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=45, seconds=7))),
-    ],
-    "date_": [date(1, 1, 1), date(1969, 12, 31), date(1970, 1, 1), date(2000, 2, 29), date(9999, 12, 31)],
-    "time_": [time(0), time(23, 59, 59, 999_999), time(12, 0, 0, 1), time(12, 0, 0, 100_000)],
-}
-
-ints = st.integers(-(2**63), 2**63 - 1)
-floats = st.floats(allow_nan=False)
-decimals = st.builds(
-    lambda sign, digits, exponent: Decimal((sign, tuple(map(int, str(digits))), exponent)),
-    st.integers(0, 1),
-    st.one_of(st.integers(0, 9999), st.integers(0, 10**34 - 1)),
-    st.integers(-60, 60),
-)
-#: NUL is refused; see `test_bad_input.py`.
-texts = st.one_of(st.sampled_from(NAUGHTY[:-1]), st.text()).map(lambda text: text.replace("\x00", "0"))
-zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.one_of(st.just(UTC), zones))
-STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
-    "int_": ints,
-    "float_": floats,
-    "decimal": decimals,
-    "text": texts,
-    "bytes_": st.binary(),
-    "bool_": st.booleans(),
-    "uuid": st.uuids(),
-    "object_id": st.binary(min_size=12, max_size=12).map(ObjectId),
-    "datetime_": moments,
-    "date_": st.dates(),
-    "time_": st.times(),
-}
-scalars = st.one_of(st.none(), *STRATEGIES.values())
-nested = st.recursive(
-    scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
-    max_leaves=12,
-)
-
-
-def is_negative_zero(value: Any) -> bool:
-    return isinstance(value, (float, Decimal)) and value == 0 and math.copysign(1, value) < 0
-
-
-def order(value: Any) -> Any:
-    """The place of a value among those of its type: Python's own, but short bytes come before long ones."""
-    return (len(value), value) if isinstance(value, bytes) else value
-
-
-def same(found: Any, given_: Any) -> bool:
-    """Equality to the bit and the type: -0.0 is not 0.0, 1.10 is not 1.1, True is not 1; one moment is one moment."""
-    if isinstance(given_, datetime) and isinstance(found, datetime):
-        return found == given_ and found.utcoffset() == timedelta(0)
-    if type(found) is not type(given_):
-        return False
-    if isinstance(given_, float):
-        return struct.pack("<d", found) == struct.pack("<d", given_)
-    if isinstance(given_, Decimal):
-        return found.as_tuple() == given_.as_tuple()
-    if isinstance(given_, list):
-        return len(found) == len(given_) and all(map(same, found, given_))
-    if isinstance(given_, dict):
-        return list(found) == list(given_) and all(same(found[key], given_[key]) for key in given_)
-    return found == given_
 
 
 @pytest.fixture
@@ -265,9 +109,8 @@ async def test_every_edge_is_exact_or_refused_and_found_again(values: Repository
         assert any(same(getattr(row, field), value) for row in found), f"{value!r} is not found by equality"
         assert all(getattr(row, field) == value for row in found)
         assert await values.count({field: {"$in": [value]}}) == len(found)
-    # What SQLite cannot hold, and what no engine can; everything else must be held.
-    allowed = {"float_": ["-0.0"], "decimal": ["Decimal('-0')"], "text": [repr("a\x00b")]}
-    assert [repr(value) for value in refused if repr(value) not in allowed.get(field, [])] == []
+    # NUL is refused everywhere; everything else is held.
+    assert refused == [text for text in NAUGHTY if "\x00" in text and field == "text"]
 
 
 @pytest.mark.parametrize("field", STRATEGIES)
@@ -280,8 +123,7 @@ async def test_any_value_of_the_type_is_exact(values: Repository[Value], field: 
 
     collect()
     for value in examples:
-        stored = await there_and_back(values, field, value)
-        assert stored or is_negative_zero(value), f"{value!r} was refused"
+        assert await there_and_back(values, field, value), f"{value!r} was refused"
 
 
 @pytest.mark.parametrize("field", STRATEGIES)
@@ -290,8 +132,7 @@ async def test_equality_and_order_are_those_of_python(values: Repository[Value],
 
     @given(STRATEGIES[field])
     def collect(value: Any) -> None:
-        if not is_negative_zero(value):
-            examples.append(value)
+        examples.append(value)
 
     collect()
     rows = await values.create_many([Value(**{field: value}) for value in examples])
@@ -307,13 +148,24 @@ async def test_equality_and_order_are_those_of_python(values: Repository[Value],
     assert [one for one in distinct if one is not None] == sorted(set(examples), key=order)
 
 
+async def test_the_sign_of_zero_is_kept_where_the_engine_says_so(db: Database, values: Repository[Value]) -> None:
+    row = await values.create({"float_": -0.0, "decimal": Decimal("-0.00"), "items": [-0.0]})
+    signs = [math.copysign(1, zero) for zero in (row.float_, *row.items)]
+    # A column of SQLite has one zero; JSON has two.
+    assert signs == [-1 if db._open().capabilities["negative_zero"] else 1, -1]
+    assert row.decimal.as_tuple().exponent == -2
+    assert await values.get(row.id) == row
+    for zero in (0, 0.0, -0.0):
+        assert await values.count({"float_": zero, "decimal": Decimal(0)}) == 1
+
+
 @pytest.mark.parametrize("field", ["any_", "items", "map"])
-async def test_nested_values_are_exact_or_refused(values: Repository[Value], field: str) -> None:
+async def test_nested_values_are_exact(values: Repository[Value], field: str) -> None:
     examples: list[Any] = []
     shapes = {
         "any_": nested,
         "items": st.lists(nested, max_size=4),
-        "map": st.dictionaries(texts, nested, max_size=4),
+        "map": st.dictionaries(keys, nested, max_size=4),
     }
 
     @given(shapes[field])
@@ -321,10 +173,8 @@ async def test_nested_values_are_exact_or_refused(values: Repository[Value], fie
         examples.append(value)
 
     collect()
-    kept = 0
     for value in examples:
-        kept += await there_and_back(values, field, value)
-    assert kept >= len(examples) * 0.4, "most of these must be storable, or this test proves little"
+        assert await there_and_back(values, field, value), f"{value!r} was refused"
 
 
 @pytest.mark.parametrize(
@@ -407,10 +257,7 @@ async def test_naughty_strings_are_keys_like_any_other(db: Database) -> None:
     assert [row.id for row in await names.find(sort="id")] == sorted(stored)
     after, seen = None, []
     while True:
-        try:
-            page = await names.page(sort="id", limit=3, after=after)
-        except InvalidQueryError as error:  # pragma: no cover - says more than the bare error
-            raise AssertionError(f"behind {seen[-1]!r}") from error
+        page = await names.page(sort="id", limit=3, after=after)
         seen += [row.id for row in page.items]
         if (after := page.next_cursor) is None:
             break

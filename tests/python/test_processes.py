@@ -1,0 +1,342 @@
+"""Processes: forks with an open database, exits with work in flight, several writers of one file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm_db import Database
+from support import Counter, User, environment, failure, opened
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+EXIT_DEADLINE = 3.0
+
+
+def in_child(work: Callable[[], Any], deadline: float = 20) -> Any:
+    """What `work` gives in a forked child, as JSON; fails when the child crashes or hangs."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks in processes with threads: that is what is tested here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            try:
+                answer: Any = {"ok": work()}
+            except BaseException as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            os.write(writing, json.dumps(answer).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    try:
+        end = time.monotonic() + deadline
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() > end:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                raise AssertionError("the child hung")
+            time.sleep(0.005)
+        assert status == 0, f"the child ended with {status}"
+        answer = json.loads(os.read(reading, 1 << 20))
+    finally:
+        os.close(reading)
+    assert "error" not in answer, answer
+    return answer["ok"]
+
+
+def fresh_loop(work: Any) -> Any:
+    """Runs a coroutine in a child, whose inherited loop belongs to the parent."""
+    asyncio.events._set_running_loop(None)
+    return asyncio.run(work)
+
+
+async def test_a_child_of_a_fork_uses_the_database_that_its_parent_opened(url: str) -> None:
+    async with opened(url, [Counter]) as database:
+        counters = database.repository(Counter)
+        await counters.create_many([{}, {}])
+
+        async def child(number: int) -> list[int]:
+            before = await counters.count()
+            await counters.create({"value": number})
+            async with database.transaction() as tx:
+                await counters.create({"value": number}, tx=tx)
+            return [before, await counters.count({"value": number})]
+
+        for number in range(1, 4):
+            before, own = in_child(lambda: fresh_loop(child(number)))  # noqa: B023
+            assert (before, own) == (2 * number, 2)
+            assert await counters.count() == 2 * number + 2
+            await counters.find().to_list()
+        assert database.pool_stats()["in_use"] == 0
+
+
+async def test_a_child_may_close_the_database_without_disturbing_its_parent(url: str) -> None:
+    async with opened(url, [Counter]) as database:
+        counters = database.repository(Counter)
+        await counters.create({})
+
+        async def child() -> int:
+            await counters.create({})
+            await database.close()
+            async with opened(url, [Counter]) as own:
+                return await own.repository(Counter).count()
+
+        assert in_child(lambda: fresh_loop(child())) == 2
+        assert await counters.count() == 2
+        await counters.create({})
+        assert await counters.count() == 3
+
+
+async def test_a_fork_in_the_middle_of_queries_disturbs_nobody(url: str) -> None:
+    async with opened(url, [Counter]) as database:
+        counters = database.repository(Counter)
+        await counters.create_many([{"value": n} for n in range(2000)])
+
+        async def child() -> int:
+            rows = await counters.find(sort="id")
+            assert [row.value for row in rows][:2000] == list(range(2000))
+            return len(rows)
+
+        stream = counters.find(sort="id").stream(batch=10)
+        await anext(stream)
+        async with database.transaction() as tx:
+            await counters.create({"value": -1}, tx=tx)
+            work = [asyncio.ensure_future(counters.find(sort="id").to_list()) for _ in range(8)]
+            await asyncio.sleep(0)
+            assert in_child(lambda: fresh_loop(child())) == 2000, "the child must not see the parent's transaction"
+            for rows in await asyncio.gather(*work):
+                assert [row.value for row in rows] == list(range(2000))
+        assert len([row async for row in stream]) == 1999
+        assert await counters.count() == 2001
+
+
+def test_multiprocessing_by_fork_works_with_a_database_of_the_parent(url: str) -> None:
+    database = Database(url, models=[Counter])
+    counters = database.repository(Counter)
+
+    async def start() -> None:
+        await database.connect()
+        await counters.create({})
+
+    asyncio.run(start())
+    context = multiprocessing.get_context("fork")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        processes = [context.Process(target=_create, args=(counters, 25)) for _ in range(3)]
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+
+    async def end() -> int:
+        count = await counters.count()
+        await database.close()
+        return count
+
+    assert asyncio.run(end()) == 76
+
+
+def _create(counters: Any, count: int) -> None:
+    async def work() -> None:
+        for _ in range(count):
+            await counters.create({})
+
+    asyncio.run(work())
+
+
+EXIT = """
+import asyncio, os, sys
+from support import Counter, Database
+database = Database(sys.argv[1], models=[Counter])
+counters = database.repository(Counter)
+
+async def main(way):
+    await database.connect()
+    work = [asyncio.ensure_future(counters.create_many([{} for _ in range(5)])) for _ in range(50)]
+    work += [asyncio.ensure_future(counters.find().to_list()) for _ in range(50)]
+    stream = counters.find().stream()
+    tx = await database._open().begin(None, False) if way == "transaction" else None
+    await asyncio.sleep(0.002 * (int(sys.argv[2]) % 4))
+    if way == "exit":
+        sys.exit(0)
+    if way == "kept":
+        import builtins
+        builtins.kept = (work, stream, tx, database)
+
+way = ("return", "exit", "kept", "loop", "transaction")[int(sys.argv[2]) % 5]
+if way == "loop":
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main(way))
+    loop.run_until_complete(asyncio.sleep(0.02))
+else:
+    asyncio.run(main(way))
+"""
+
+
+def _exit(url: str, number: int) -> tuple[int, float, str]:
+    began = time.monotonic()
+    # Warnings are no errors here: tasks that die with their loop are what is tested.
+    command = [sys.executable, "-c", EXIT, url, str(number)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment(), check=False)
+    except subprocess.TimeoutExpired:
+        return -999, 20.0, "it hung"
+    return done.returncode, time.monotonic() - began, done.stderr
+
+
+def _assert_clean_exits(url: str, count: int) -> None:
+    startup = min(_startup() for _ in range(3))
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda number: _exit(url, number), range(count)))
+    bad = [(number, *outcome) for number, outcome in enumerate(outcomes) if outcome[0] != 0]
+    assert bad == []
+    slow = [seconds for _, seconds, _ in outcomes if seconds - startup > EXIT_DEADLINE]
+    assert slow == []
+    panics = [text for _, _, text in outcomes if "panicked" in text or "Fatal Python error" in text]
+    assert panics == []
+    print(
+        f"{count} exits, the slowest after {max(seconds for _, seconds, _ in outcomes):.2f} s (startup {startup:.2f} s)"
+    )
+
+    async def whole() -> None:
+        async with opened(url, [Counter]) as database:
+            assert await database.repository(Counter).count() % 5 == 0, "half a batch was written"
+            check = await database.execute("PRAGMA integrity_check")
+            assert [list(row.values()) for row in check] == [["ok"]]
+
+    asyncio.run(whole())
+
+
+def _startup() -> float:
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import support"], env=environment(), check=True)
+    return time.monotonic() - began
+
+
+def test_twenty_interpreters_exit_cleanly_with_a_hundred_operations_in_flight(url: str) -> None:
+    _assert_clean_exits(url, 20)
+
+
+@pytest.mark.slow
+def test_two_hundred_interpreters_exit_cleanly_with_a_hundred_operations_in_flight(url: str) -> None:
+    _assert_clean_exits(url, 200)
+
+
+WRITER = """
+import asyncio, sys
+from support import Counter, Database, User
+url, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+async def main():
+    async with Database(url, models=[Counter, User], busy_timeout=30) as database:
+        counters, users = database.repository(Counter), database.repository(User)
+        for n in range(count):
+            await counters.update(1, {"$inc": {"value": 1}})
+            await users.create({"id": number * 100000 + n, "email": f"{number} {n}"})
+            async with database.transaction() as tx:
+                row = await counters.get(2, tx=tx)
+                await counters.update(2, {"value": row.value + 1}, tx=tx)
+        await asyncio.gather(*(counters.update(3, {"$inc": {"value": 1}}) for _ in range(count)))
+
+asyncio.run(main())
+"""
+
+
+def test_eight_processes_that_write_one_file_lose_nothing(url: str) -> None:
+    count = 25
+
+    async def start() -> None:
+        async with opened(url, [Counter, User]) as database:
+            await database.repository(Counter).create_many([{"id": n} for n in (1, 2, 3)])
+
+    asyncio.run(start())
+    command = [sys.executable, "-c", WRITER, url]
+    processes = [
+        subprocess.Popen([*command, str(number), str(count)], stderr=subprocess.PIPE, text=True, env=environment())
+        for number in range(8)
+    ]
+    errors = [process.communicate(timeout=90)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, errors
+
+    async def end() -> tuple[list[int], int]:
+        async with opened(url, [Counter, User]) as database:
+            rows = await database.repository(Counter).find(sort="id")
+            return [row.value for row in rows], await database.repository(User).count()
+
+    assert asyncio.run(end()) == ([8 * count] * 3, 8 * count)
+
+
+def test_processes_that_open_a_new_file_at_once_all_succeed(url: str, tmp_path: Path) -> None:
+    code = """
+import asyncio, sys
+from support import Database, MODELS, User
+async def main():
+    async with Database(sys.argv[1], models=MODELS) as database:
+        await database.repository(User).create({"id": int(sys.argv[2]), "email": sys.argv[2]})
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", code, url]
+    processes = [
+        subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE, text=True, env=environment())
+        for number in range(6)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, errors
+
+    async def count() -> int:
+        async with opened(url, [User]) as database:
+            return await database.repository(User).count()
+
+    assert asyncio.run(count()) == 6
+    assert {path.name for path in tmp_path.iterdir()} <= {"app.db", "app.db-wal", "app.db-shm"}
+
+
+async def test_a_writer_that_waits_too_long_for_another_process_gets_a_typed_error(url: str) -> None:
+    code = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+    async with opened(url, [User], busy_timeout=0.2) as database:
+        command = [sys.executable, "-c", code, url.removeprefix("sqlite:///")]
+        holder = subprocess.Popen(  # noqa: ASYNC220 - a pipe is all that is read
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            users = database.repository(User)
+            before = time.monotonic()
+            async with asyncio.timeout(10):
+                error = await failure(users.create({"id": 1, "email": "e"}))
+            assert error.code == "database_busy"
+            assert error.retryable
+            assert 0.15 < time.monotonic() - before < 2
+            assert await users.count() == 0, "readers go on"
+        finally:
+            holder.communicate()
+        await users.create({"id": 1, "email": "e"})
