@@ -276,7 +276,10 @@ def compile_filters(filters: Iterable[Any], fields: Fields) -> dict[str, Any]:
     Raises:
         InvalidQueryError: for something that is no condition.
     """
-    parts = [_compile(one, fields) for one in filters]
+    try:
+        parts = [_compile(one, fields) for one in filters]
+    except RecursionError:
+        raise InvalidQueryError("a filter is nested too deep, or holds itself") from None
     parts = [part for part in parts if part]
     return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
 
