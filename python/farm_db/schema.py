@@ -263,7 +263,9 @@ def _foreign(annotation: Any, nullable: bool) -> Plan:
         return _secret(annotation, nullable)
     if schema["type"] in _CORE_TYPES:
         naive = schema.get("tz_constraint") == "naive"
-        return replace(_scalar(_CORE_TYPES[schema["type"]]), reader=("call", _without_zone) if naive else None)
+        plan = _scalar(_CORE_TYPES[schema["type"]])
+        # Stored moments are printed with their zone, which these do not have.
+        return replace(plan, reader=("call", _without_zone), json_ready=False) if naive else plan
     if printed not in _JSON_TYPES:
         return _any(annotation, nullable)
     write = _optional(partial(adapter.dump_python, mode="json"))
