@@ -194,8 +194,7 @@ async def test_gather_wait_as_completed_shield_and_task_groups_behave(db: Databa
     first, _ = await asyncio.wait([asyncio.ensure_future(users.count())], return_when=asyncio.FIRST_COMPLETED)
     assert first.pop().result() == 20
     assert {(await one).id for one in asyncio.as_completed([users.get(n) for n in range(5)])} == set(range(5))
-    shielded = asyncio.shield(asyncio.ensure_future(users.update(1, {"name": "s"})))
-    assert (await shielded).name == "s"
+    assert (await asyncio.shield(users.update(1, {"name": "s"}))).name == "s"
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(users.get(n)) for n in range(5)]
     assert [task.result().id for task in tasks] == list(range(5))
