@@ -1,13 +1,14 @@
 //! From threads of the core to an asyncio event loop: one queue, one flag and one eventfd a loop.
 //!
 //! A finished operation is pushed, and the loop is woken only when the flag was down. The drain runs on the loop's thread,
-//! builds Python objects within a budget a turn and wakes the loop again for what is left. The queue holds at most the
+//! builds Python objects within a budget a turn and wakes the loop again for what is left. While operations are under way
+//! it looks for the next one for some microseconds before it returns: a turn of the loop costs more than that. The queue holds at most the
 //! operations under way. A cancelled operation and a closed loop are simply dropped.
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
@@ -20,6 +21,9 @@ use crate::reply::Outcome;
 /// How long one turn of the loop builds objects; a longer result goes on in the next turn.
 const BUDGET: Duration = Duration::from_micros(500);
 
+/// How long the drain looks for another completion: about what a turn of the loop and two system calls cost.
+const PATIENCE: Duration = Duration::from_micros(20);
+
 /// A finished operation whose result waits for the loop's thread.
 pub(crate) struct Completion {
     pub(crate) operation: Py<Operation>,
@@ -29,8 +33,26 @@ pub(crate) struct Completion {
 /// What threads share with a loop.
 pub(crate) struct LoopQueue {
     queue: SegQueue<Completion>,
+    /// Up from the first push until the end of the drain, so that one wake-up serves all of it.
     signalled: AtomicBool,
+    under_way: AtomicUsize,
     event: OwnedFd,
+}
+
+/// Counts an operation that a loop waits for; gone when it has been pushed or dropped.
+pub(crate) struct UnderWay(Arc<LoopQueue>);
+
+impl UnderWay {
+    pub(crate) fn new(queue: &Arc<LoopQueue>) -> Self {
+        queue.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(queue))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl LoopQueue {
@@ -42,7 +64,7 @@ impl LoopQueue {
         }
         // SAFETY: the descriptor is new and ours alone.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
-        Ok(Self { queue: SegQueue::new(), signalled: AtomicBool::new(false), event })
+        Ok(Self { queue: SegQueue::new(), signalled: AtomicBool::new(false), under_way: AtomicUsize::new(0), event })
     }
 
     /// Hands a completion over; any thread, no interpreter needed.
@@ -59,11 +81,35 @@ impl LoopQueue {
         }
     }
 
-    fn clear(&self) {
+    /// Takes the wake-up; pushes find the flag up and do not wake the loop again.
+    fn begin_drain(&self) {
         let mut count = 0_u64;
         // SAFETY: reads eight bytes into a local variable from a descriptor that we own.
         unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), 8) };
-        self.signalled.store(false, Ordering::Release);
+    }
+
+    /// Lowers the flag, and wakes the loop for what was pushed or left meanwhile.
+    fn end_drain(&self) {
+        self.signalled.store(false, Ordering::SeqCst);
+        if !self.queue.is_empty() {
+            self.signal();
+        }
+    }
+
+    /// The next completion: one that is there, or one that comes within a moment.
+    fn next(&self, patient: bool, until: Instant) -> Option<Completion> {
+        let found = self.queue.pop();
+        if found.is_some() || !patient || self.under_way.load(Ordering::Relaxed) == 0 {
+            return found;
+        }
+        let until = until.min(Instant::now() + PATIENCE);
+        while Instant::now() < until {
+            if let Some(completion) = self.queue.pop() {
+                return Some(completion);
+            }
+            std::hint::spin_loop();
+        }
+        None
     }
 }
 
@@ -77,32 +123,42 @@ pub(crate) struct LoopBridge {
 impl LoopBridge {
     /// Called by the loop when operations have finished.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.queue.clear();
-        let started = Instant::now();
-        while let Some(mut completion) = self.queue.queue.pop() {
+        self.queue.begin_drain();
+        let until = Instant::now() + BUDGET;
+        let outcome = self.work(py, until);
+        self.queue.end_drain();
+        outcome
+    }
+}
+
+impl LoopBridge {
+    fn work(&self, py: Python<'_>, until: Instant) -> PyResult<()> {
+        let mut patient = false;
+        while let Some(mut completion) = self.queue.next(patient, until) {
             let done = if completion.operation.get().is_pending() {
-                completion.outcome.advance(py, started + BUDGET)
+                completion.outcome.advance(py, until)
             } else {
                 // The caller has gone; nothing is built for nobody.
                 continue;
             };
             match done {
-                Some(result) => {
-                    if let Err(error) = Operation::complete(completion.operation.bind(py), result) {
-                        self.queue.signal();
-                        return Err(error);
-                    }
-                }
+                Some(result) => Operation::complete(completion.operation.bind(py), result)?,
                 // To the back, so that one large result does not hold up the small ones.
                 None => self.queue.queue.push(completion),
             }
-            if started.elapsed() > BUDGET && !self.queue.queue.is_empty() {
-                self.queue.signal();
-                return Ok(());
+            if Instant::now() > until {
+                break;
             }
+            // Waiting on one processor would only keep the other thread from working.
+            patient = several_processors();
         }
         Ok(())
     }
+}
+
+fn several_processors() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|count| count.get() > 1))
 }
 
 /// A loop that this thread has run, and its queue.

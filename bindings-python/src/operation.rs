@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::bridge::{self, Completion};
+use crate::bridge::{self, Completion, UnderWay};
 use crate::reply::{Outcome, Reply};
 
 enum State {
@@ -57,10 +57,12 @@ where
     let inner = Inner { state: State::Pending, callbacks: Vec::new(), task: None, blocking: false };
     let operation = Py::new(py, Operation { inner: Mutex::new(inner), event_loop })?;
     let target = operation.clone_ref(py);
+    let under_way = UnderWay::new(&queue);
     let task = runtime::spawn(async move {
         let outcome = std::panic::AssertUnwindSafe(work).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("an operation panicked")));
         queue.push(Completion { operation: target, outcome: Outcome::new(outcome) });
+        drop(under_way);
     });
     operation.get().lock().task = Some(task);
     Ok(operation)

@@ -31,7 +31,7 @@ pub(super) struct SqliteSession {
     /// Whether the database was closed over this session.
     closed: Arc<AtomicBool>,
     in_transaction: bool,
-    /// Whether statements may be interrupted when the caller goes away.
+    /// Whether this is a reader's connection.
     reading: bool,
 }
 
@@ -54,13 +54,25 @@ impl SqliteSession {
         F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     {
         self.check_open()?;
-        if self.reading { self.connection.read(work).await } else { self.connection.write(work).await }
+        let in_transaction = self.in_transaction;
+        self.connection
+            .run(move |connection| {
+                check_transaction(connection, in_transaction)?;
+                work(connection)
+            })
+            .await
     }
 
     async fn command(&self, text: String) -> Result<()> {
         self.check_open()?;
         let interrupt = self.connection.interrupt();
-        self.connection.write(move |connection| batch(connection, &text, &interrupt)).await
+        let in_transaction = self.in_transaction && !text.starts_with("BEGIN");
+        self.connection
+            .finish(move |connection| {
+                check_transaction(connection, in_transaction)?;
+                batch(connection, &text, &interrupt)
+            })
+            .await
     }
 }
 
@@ -76,6 +88,17 @@ impl Drop for SqliteSession {
             });
         }
     }
+}
+
+/// A transaction that the database has ended by itself, such as after an interrupted write, must not go on unnoticed: its
+/// next statements would take effect one by one.
+fn check_transaction(connection: &Connection, in_transaction: bool) -> Result<()> {
+    if in_transaction && connection.is_autocommit() {
+        return Err(Error::transaction_state(
+            "the transaction was rolled back when one of its statements was interrupted",
+        ));
+    }
+    Ok(())
 }
 
 fn batch(connection: &Connection, text: &str, interrupt: &Interrupt) -> Result<()> {
@@ -210,7 +233,7 @@ impl Session for SqliteSession {
         let interrupt = self.connection.interrupt();
         // An error such as a full disk has rolled back already.
         self.connection
-            .write(
+            .finish(
                 move |connection| {
                     if connection.is_autocommit() { Ok(()) } else { batch(connection, "ROLLBACK", &interrupt) }
                 },

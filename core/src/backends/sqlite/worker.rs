@@ -1,7 +1,7 @@
 //! A SQLite connection on a thread of its own.
 //!
 //! Invariant: only the thread touches the connection, one job at a time, in the order of submission. Whoever waits for a
-//! job may go away: a read is then interrupted, a write that has begun is finished.
+//! job may go away: its statement is then interrupted, which undoes it; what begins and ends transactions is finished.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -156,25 +156,26 @@ impl Worker {
         (job, wait)
     }
 
-    /// Runs a job that may be interrupted when the caller goes away.
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T>
+    /// Runs a job that is interrupted when the caller goes away. SQLite undoes an interrupted statement, and with a write
+    /// the transaction around it (sqlite3_interrupt, "in an explicit transaction").
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     {
-        self.run(true, work).await
+        self.wait_for(true, work).await
     }
 
     /// Runs a job that, once begun, is finished even when the caller goes away.
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T>
+    pub(super) async fn finish<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     {
-        self.run(false, work).await
+        self.wait_for(false, work).await
     }
 
-    async fn run<T, F>(&self, interruptible: bool, work: F) -> Result<T>
+    async fn wait_for<T, F>(&self, interruptible: bool, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
