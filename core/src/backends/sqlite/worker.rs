@@ -157,7 +157,7 @@ impl Worker {
     }
 
     /// Runs a job that is interrupted when the caller goes away. SQLite undoes an interrupted statement, and with a write
-    /// the transaction around it (sqlite3_interrupt, "in an explicit transaction").
+    /// the transaction around it (`sqlite3_interrupt`, "in an explicit transaction").
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
