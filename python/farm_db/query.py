@@ -122,7 +122,8 @@ class Query(Generic[M]):
         try:
             return TypeAdapter(list[self._repository.model]).dump_json(rows)  # type: ignore[name-defined]
         except PydanticSerializationError as error:
-            raise InvalidQueryError(f"these rows cannot be printed as {self._repository.model.__name__}: {error}") from error
+            name = self._repository.model.__name__
+            raise InvalidQueryError(f"these rows cannot be printed as {name}: {error}") from error
 
     async def dicts(self) -> list[dict[str, Any]]:
         """All rows as dicts of attribute name to Python value; nested models as dicts too."""
