@@ -70,6 +70,12 @@ impl Engine {
         self.database.is_connected()
     }
 
+    fn register(&self, py: Python<'_>, contract: &str) -> PyResult<()> {
+        let contract = Contract::parse(contract).map_err(|failure| error::to_python(py, &failure))?;
+        self.database.register(&contract);
+        Ok(())
+    }
+
     fn connect(&self, py: Python<'_>, contract: &str, create_missing: bool) -> PyResult<Py<Operation>> {
         let mode = ContractMode::parse(contract).map_err(|failure| error::to_python(py, &failure))?;
         let database = self.database.clone();

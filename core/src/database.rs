@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::backend::{Access, Backend, TransactionOptions};
@@ -59,7 +59,7 @@ struct Connected {
 
 struct Inner {
     config: Arc<Config>,
-    contract: Contract,
+    contract: RwLock<Arc<Contract>>,
     /// Compiles statements; holds no connection until `connect`.
     backend: Mutex<Connected>,
     connected: AtomicBool,
@@ -91,7 +91,7 @@ impl Database {
         let backend = Connected { process: std::process::id(), backend: backends::open(&config)? };
         Ok(Self(Arc::new(Inner {
             config,
-            contract,
+            contract: RwLock::new(Arc::new(contract)),
             backend: Mutex::new(backend),
             connected: AtomicBool::new(false),
             residual_queries: AtomicU64::new(0),
@@ -114,8 +114,14 @@ impl Database {
     }
 
     /// The contract of the app.
-    pub fn contract(&self) -> &Contract {
-        &self.0.contract
+    pub fn contract(&self) -> Arc<Contract> {
+        Arc::clone(&self.0.contract.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds the entities of `contract`, also while the database is connected; `ensure_schema` then creates their tables.
+    pub fn register(&self, contract: &Contract) {
+        let mut slot = self.0.contract.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = Arc::new(slot.merged_with(contract));
     }
 
     /// The name of the backend.
@@ -159,9 +165,10 @@ impl Database {
     pub async fn connect(&self, mode: ContractMode, create_missing: bool) -> Result<ConnectReport> {
         let backend = self.backend();
         backend.connect().await?;
+        let contract = self.contract();
         let mut report = ConnectReport::default();
-        if create_missing && !self.0.contract.entities().is_empty() {
-            match backend.ensure_schema(&self.0.contract).await {
+        if create_missing && !contract.entities().is_empty() {
+            match backend.ensure_schema(&contract).await {
                 Ok(created) => report.created = created,
                 Err(error) if error.kind() == Kind::ContractMismatch && mode != ContractMode::Check => {}
                 Err(error) => return Err(error),
@@ -170,7 +177,7 @@ impl Database {
         if mode != ContractMode::Off
             && let Some(stored) = backend.stored_contract().await?
         {
-            report.differences = self.0.contract.differences(&stored);
+            report.differences = contract.differences(&stored);
         }
         if mode == ContractMode::Check && !report.differences.is_empty() {
             let shown: Vec<_> = report.differences.iter().map(ToString::to_string).collect();
@@ -201,7 +208,7 @@ impl Database {
     /// Creates tables and indexes that are missing; never drops. Returns what was created.
     pub async fn ensure_schema(&self) -> Result<Vec<String>> {
         self.check_connected()?;
-        self.backend().ensure_schema(&self.0.contract).await
+        self.backend().ensure_schema(&self.contract()).await
     }
 
     /// The contract that the database was made for, if it has one.
@@ -247,7 +254,7 @@ impl Database {
     /// Sizes, row counts, caches, and the work that the core did beside the database.
     pub async fn stats(&self) -> Result<Map> {
         self.check_connected()?;
-        let mut stats = self.backend().stats(&self.0.contract).await?;
+        let mut stats = self.backend().stats(&self.contract()).await?;
         let load = |counter: &AtomicU64| Value::Int(counter.load(Ordering::Relaxed) as i64);
         let residual = document! { "queries" => load(&self.0.residual_queries), "rows" => load(&self.0.residual_rows) };
         stats.insert("residual".to_owned(), residual.into());
@@ -276,7 +283,7 @@ impl Database {
 
     /// The verbs of an entity of the contract.
     pub fn repository(&self, entity: &str) -> Result<Repository> {
-        Repository::new(self.clone(), Arc::clone(self.0.contract.entity(entity)?))
+        Repository::new(self.clone(), Arc::clone(self.contract().entity(entity)?))
     }
 
     /// Starts work on the core's executor; dropping the handle cancels it.

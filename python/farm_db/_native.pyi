@@ -55,6 +55,8 @@ class Engine:
     url: str
     capabilities: dict[str, Any]
     connected: bool
+    def register(self, contract: str) -> None:
+        """Adds the entities of a contract, also after `connect`; `ensure_schema` then creates their tables."""
     def connect(self, contract: str, create_missing: bool) -> Awaitable[dict[str, Any]]:
         """contract: "check" | "warn" | "off". Returns {"differences": [str, ...], "created": [str, ...]}."""
     def close(self) -> Awaitable[None]: ...

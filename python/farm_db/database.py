@@ -36,7 +36,7 @@ class Database:
     Args:
         url: Where it is (`sqlite:///app.db`). Without it: the environment (`DATABASE_URL`, or the split variables),
             then `[tool.farm-db]` in pyproject.toml, then `sqlite:///farm.db`.
-        models: The models; `register_model` and `repository` add others before `connect`.
+        models: The models; `register_model` and `repository` add others.
         contract: What to do when the database was made for other models: raise (`"check"`), warn, or nothing.
         create_missing: Create missing tables and indexes on `connect`.
         validate_on_read: Run the models' validators on every row that is read.
@@ -72,10 +72,10 @@ class Database:
     # Models.
 
     def register_model(self, model: type[Document]) -> None:
-        """Adds a model; needed before `connect` for models that were not given to the constructor.
+        """Adds a model. Tables of models that come after `connect` are made by `ensure_schema()`.
 
         Raises:
-            InvalidSchemaError: if the model is malformed, its table's name is taken, or the database is connected.
+            InvalidSchemaError: if the model is malformed or its table's name is taken.
         """
         self.repository(model)
 
@@ -87,7 +87,7 @@ class Database:
             name: The table or collection, where it is not the model's own (an archive of the same rows).
 
         Raises:
-            InvalidSchemaError: if the model is malformed, the name is taken, or the database is connected already.
+            InvalidSchemaError: if the model is malformed or the name is taken.
         """
         name = name or model.get_collection_name()
         known = self._repositories.get(name)
@@ -96,11 +96,21 @@ class Database:
                 return cast("Repository[M]", known)
             message = f"{model.__name__} and {known.model.__name__} both want the table {name!r}"
             raise InvalidSchemaError(message, {"entity": name})
+        repository = Repository(model, name)
+        self._repositories[name] = repository
         if self._engine is not None:
-            message = f"{model.__name__} came after connect: register models before"
-            raise InvalidSchemaError(message, {"model": model.__name__})
-        repository = self._repositories[name] = Repository(model, name)
+            self._attach_late(self._engine, repository)
         return repository
+
+    def _attach_late(self, engine: _native.Engine, repository: Repository[Any]) -> None:
+        """A model that came after `connect`."""
+        try:
+            engine.register(self._contract_source())
+        except BaseException:
+            del self._repositories[repository.name]
+            raise
+        repository.attach(self._native_repository(engine, repository))
+        self.bind()
 
     @property
     def models(self) -> list[type[Document]]:

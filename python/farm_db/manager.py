@@ -53,7 +53,7 @@ class DatabaseManager:
         await self.database.close()
 
     def register_model(self, model: type[Document]) -> None:
-        """Adds a model; before `initialize`."""
+        """Adds a model; after `initialize`, `create_all_indexes` makes its table."""
         self.database.register_model(model)
 
     async def create_all_indexes(self) -> list[str]:

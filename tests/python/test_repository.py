@@ -280,12 +280,22 @@ async def test_two_models_cannot_share_a_table(url: str) -> None:
     assert caught.value.context["entity"] == "users"
 
 
-async def test_a_model_cannot_come_after_connect(db: Database) -> None:
-    class Late(Document):
+async def test_a_model_may_come_after_connect_and_gets_its_table_by_ensure_schema(db: Database) -> None:
+    class Late(Document, table="late"):
         id: int = Field(primary_key=True)
 
-    with pytest.raises(InvalidSchemaError, match="Late"):
-        db.repository(Late)
+    class Wrong(Document, table="wrong"):
+        name: str
+
+    before = db.contract_hash
+    with pytest.raises(InvalidSchemaError, match="Wrong"):
+        db.repository(Wrong)
+    late = db.repository(Late)
+    assert await db.ensure_schema() == ["table late"]
+    await late.create({"id": 1})
+    assert [row.id for row in await Late.find()] == [1]
+    assert db.contract_hash != before
+    assert '"late"' in db.contract
 
 
 async def test_connect_opens_and_rows_outlive_the_connection(url: str, tmp_path: Path) -> None:
