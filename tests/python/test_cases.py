@@ -65,9 +65,8 @@ class Row:
 class Engine:
     """An engine with the contract of one file of cases, and its repositories."""
 
-    def __init__(self, name: str, url: str) -> None:
-        contract = json.dumps(DATA[name]["contract"])
-        self.native = _native.Engine(url, {}, contract)
+    def __init__(self, url: str, contract: dict[str, Any]) -> None:
+        self.native = _native.Engine(url, {}, json.dumps(contract))
         entities = json.loads(self.native.contract_json)["entities"]
         self.columns = {entity["name"]: [field["name"] for field in entity["fields"]] for entity in entities}
         shapes = {
@@ -95,7 +94,8 @@ class Engine:
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
     """One engine a file, open while all its cases run; each case has a loop of its own."""
-    engines = {name: Engine(name, f"sqlite:///{tmp_path_factory.mktemp(name)}/cases.db") for name in FILES}
+    urls = {name: f"sqlite:///{tmp_path_factory.mktemp(name)}/cases.db" for name in FILES}
+    engines = {name: Engine(urls[name], DATA[name]["contract"]) for name in FILES}
     for engine in engines.values():
         asyncio.run(engine.open())
     yield engines
