@@ -58,6 +58,7 @@ def to_json(run: Run) -> dict[str, Any]:
     return {
         "environment": environment(),
         "settings": {name: getattr(run.options, name) for name in SETTINGS},
+        "load_before": round(run.load_before, 2),
         "seconds_total": round(time.time() - run.started),
         "missing": run.missing,
         "contenders": contenders,
@@ -124,6 +125,8 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
         "the speed against the baseline, marked *; bold is the fastest; ~ marks a spread of 20 % or more. "
         "Take the ratios, not the absolute figures.\n",
     ]
+    if data["load_before"] > 0.5:
+        out.append(f"**Others were at work on the machine (load {data['load_before']} before the run).**\n")
     for backend, goals in data["goals"].items():
         out.append(f"## {backend} {here['databases'].get(backend, '')}\n")
         if backend in plots:

@@ -7,6 +7,7 @@ that a drift of the machine hits all alike.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -37,6 +38,10 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.started = time.time()
+        #: What others do on this machine is in every figure, and more in those of contenders with threads.
+        self.load_before = os.getloadavg()[0]
+        if self.load_before > 0.5:
+            say(f"note: the machine is busy (load {self.load_before:.1f}): take the figures as a look only")
         found, self.missing = contenders(options.languages)
         self.contenders = [
             one for one in found if one.backend in options.backends and (not options.only or one.name in options.only)

@@ -35,7 +35,7 @@ def place(folder: Path, name: str, form: str) -> Target:
 
 
 def version() -> str:
-    return sqlite3.sqlite_version
+    return f"{sqlite3.sqlite_version} in Python's driver"
 
 
 def create(target: Target, form: str) -> None:
