@@ -37,16 +37,37 @@ mod _native {
     use super::transaction::Transaction;
 
     use farm_db_core::config::{Config, DatabaseUrl, Location};
-    use farm_db_core::{Contract, Error, Map, Value, document, error};
+    use farm_db_core::{Contract, Error, Map, Value, document, error, fork};
     use pyo3::prelude::*;
-    use pyo3::types::PyString;
+    use pyo3::types::{PyDict, PyString};
 
     #[pymodule_export]
     const __VERSION__: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", __VERSION__)
+        module.add("__version__", __VERSION__)?;
+        let hooks = PyDict::new(module.py());
+        hooks.set_item("before", wrap_pyfunction!(_before_fork, module)?)?;
+        hooks.set_item("after_in_parent", wrap_pyfunction!(_after_fork_in_parent, module)?)?;
+        hooks.set_item("after_in_child", wrap_pyfunction!(_after_fork_in_child, module)?)?;
+        module.py().import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(|_| ())
+    }
+
+    /// Waits until no call is under way that holds a lock of the process.
+    #[pyfunction]
+    fn _before_fork(py: Python<'_>) {
+        py.detach(fork::before);
+    }
+
+    #[pyfunction]
+    fn _after_fork_in_parent() {
+        fork::after_in_parent();
+    }
+
+    #[pyfunction]
+    fn _after_fork_in_child() {
+        fork::after_in_child();
     }
 
     /// Every kind of error: name, code, retryable, HTTP status, meaning.

@@ -5,6 +5,7 @@ mod backends;
 pub mod config;
 mod database;
 pub mod error;
+pub mod fork;
 mod lease;
 pub mod pool;
 pub mod query;

@@ -21,7 +21,8 @@ impl Entity {
     pub fn record(&self, map: Map) -> Result<Record> {
         let mut record: Record = vec![None; self.fields.len()];
         for (name, value) in map {
-            record[self.position(&name)?] = Some(value);
+            let position = self.position(&name).map_err(|error| error.with("path", name.as_str()))?;
+            record[position] = Some(value);
         }
         Ok(record)
     }

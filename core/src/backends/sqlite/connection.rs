@@ -1,11 +1,11 @@
 //! Opening connections, and the pools of readers and of the one writer.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::functions;
 use super::worker::Worker;
@@ -47,7 +47,17 @@ impl Manager for Opener {
     }
 }
 
+/// Turns off SQLite's own memory statistics: nobody reads them, and they put a process-wide lock around every allocation.
+fn configure_library() {
+    static ONCE: Once = Once::new();
+    // SAFETY: called before the first connection is opened, with the one int that this option takes.
+    ONCE.call_once(|| unsafe {
+        ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0);
+    });
+}
+
 fn open(config: &Config, writer: bool) -> Result<Connection> {
+    configure_library();
     let failed = |error: rusqlite::Error| {
         Error::connection_failed(format!("cannot open {}: {error}", config.url.redacted()))
             .with("url", config.url.redacted())

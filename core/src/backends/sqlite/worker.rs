@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::Call;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -89,6 +90,7 @@ impl Worker {
         let interrupt = Arc::new(Interrupt::new());
         let shared = Arc::clone(&interrupt);
         let run = move || {
+            let opening = Call::begin();
             let mut connection = match open() {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -104,9 +106,12 @@ impl Worker {
             if opened.send(Ok(())).is_err() {
                 return;
             }
+            drop(opening);
             while let Ok(job) = queue.recv() {
+                let _call = Call::begin();
                 job(&mut connection);
             }
+            let _closing = Call::begin();
             drop(connection);
             drop(alive);
         };

@@ -1,0 +1,60 @@
+//! Forking hosts: a child must not inherit a lock that a thread of the parent held at that moment, because the thread does
+//! not exist in the child and nobody would release it.
+//!
+//! SQLite has such locks (its allocator, its table of open files), so a fork waits until no call into it is under way and
+//! lets none begin meanwhile. A host calls the three functions around `fork`; one that cannot fork need not. A call that
+//! takes longer than [`PATIENCE`], such as a long query, is not waited for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a fork waits for calls under way.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often the two sides look at each other.
+const PAUSE: Duration = Duration::from_micros(50);
+
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// A call into a library with process-wide locks; a fork waits for its end.
+pub(crate) struct Call(());
+
+impl Call {
+    /// Waits while a fork is under way.
+    pub(crate) fn begin() -> Self {
+        loop {
+            CALLS.fetch_add(1, Ordering::SeqCst);
+            if FORKS.load(Ordering::SeqCst) == 0 {
+                return Self(());
+            }
+            CALLS.fetch_sub(1, Ordering::SeqCst);
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        CALLS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// To be called before a fork, by the thread that forks.
+pub fn before() {
+    FORKS.fetch_add(1, Ordering::SeqCst);
+    let until = Instant::now() + PATIENCE;
+    while CALLS.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// To be called after a fork, in the parent.
+pub fn after_in_parent() {
+    FORKS.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// To be called after a fork, in the child, which has one thread and no call under way.
+pub fn after_in_child() {
+    CALLS.store(0, Ordering::SeqCst);
+    FORKS.store(0, Ordering::SeqCst);
+}
