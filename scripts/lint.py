@@ -39,6 +39,7 @@ def checks(fix: bool) -> list[Check]:
     if not fix:
         found += [
             ("python: mypy", [str(VENV / "mypy"), "--no-error-summary"]),
+            ("python: pyright, a user's code", ["npm", "exec", "--", "pyright", "--pythonpath", str(VENV / "python")]),
             ("node: types", ["npm", "run", "--silent", "typecheck"]),
         ]
     return found
