@@ -70,6 +70,7 @@ async def cancel_at_random(make: Any, count: int, chance: random.Random, togethe
     return cancelled
 
 
+@pytest.mark.slow
 async def test_ten_thousand_cancelled_awaits_leak_no_connection(db: Database) -> None:
     resources = db.repository(Resource)
     work = [
