@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from backends import BACKENDS, temporary_url
 from farm_db import pytest_plugin
 
 settings.register_profile(
@@ -37,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _stderr
     # Before tests are captured.
     _stderr = os.dup(2)
+    config.addinivalue_line("markers", "every_backend: runs once for each backend")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
     if not config.pluginmanager.is_registered(pytest_plugin):
@@ -62,10 +64,17 @@ def _patient(test: Any, seconds: int) -> Any:
     return limited
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of a module that is marked `every_backend` runs once for each, if it asks for a URL."""
+    if "url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_backend"):
+        metafunc.parametrize("url", BACKENDS, indirect=True)
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'app.db'}"
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
+    """An empty database: a SQLite file that does not exist yet, or one of a private server."""
+    with temporary_url(getattr(request, "param", "sqlite"), tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

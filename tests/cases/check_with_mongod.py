@@ -69,7 +69,10 @@ def sort_pairs(sort):
     if isinstance(sort, dict):
         return list(sort.items())
     parts = [sort] if isinstance(sort, str) else sort
-    text = [(part.lstrip("+-"), -1 if part.startswith("-") else 1) if isinstance(part, str) else tuple(part) for part in parts]
+    text = [
+        (part.lstrip("+-"), -1 if part.startswith("-") else 1) if isinstance(part, str) else tuple(part)
+        for part in parts
+    ]
     return text
 
 

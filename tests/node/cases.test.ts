@@ -1,5 +1,5 @@
 // The shared cases (tests/cases/README.md) through the TypeScript layer and a SQLite file.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Database,
@@ -73,10 +73,6 @@ type Run = (db: Database, repository: any, one: Case) => Promise<unknown>;
 
 /** Where the case `creates` its document itself, the table is empty before. */
 function replay(file: string, run: Run, creates = false): void {
-  if (!existsSync(join(FOLDER, file))) {
-    test.skip(`${file} is not there`, () => undefined);
-    return;
-  }
   const { contract, cases } = read(file);
   describe(file, () => {
     const models = modelsFromContract(contract);

@@ -1,4 +1,4 @@
-"""The shared cases of the query language (`tests/cases`), replayed through a real SQLite file."""
+"""The shared cases of the query language (`tests/cases`), replayed through every database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import json
 import math
 from collections.abc import Generator
+from contextlib import ExitStack
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -15,18 +16,17 @@ from uuid import UUID
 
 import pytest
 
+from backends import BACKENDS, temporary_url
 from farm_db import ObjectId, _native
 from farm_db.values import tagged
 from support import failure
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
-FILES = [name for name in ("filters", "sorts", "updates") if (CASES / f"{name}.json").is_file()]
+FILES = ("filters", "sorts", "updates")
 DATA: dict[str, Any] = {name: json.loads((CASES / f"{name}.json").read_text(encoding="utf-8")) for name in FILES}
 
 
 def params(name: str) -> list[Any]:
-    if name not in DATA:
-        return [pytest.param(None, marks=pytest.mark.skip(reason=f"tests/cases/{name}.json is not there"))]
     return [pytest.param(case, id=case["name"]) for case in DATA[name]["cases"]]
 
 
@@ -83,7 +83,7 @@ class Engine:
 
     async def create(self, entity: str, documents: list[Any]) -> None:
         """These documents and no others."""
-        await self.native.execute(f'DELETE FROM "{entity}"', None, None)
+        await self.repositories[entity].call("delete_many", {"all": True, "hard": True, "deleted": True}, None)
         records = [read(document) for document in documents]
         await self.repositories[entity].call("create_many", {"records": records}, None)
 
@@ -91,16 +91,19 @@ class Engine:
         return await self.repositories[entity].dicts(query, None)
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
     """One engine a file, open while all its cases run; each case has a loop of its own."""
-    urls = {name: f"sqlite:///{tmp_path_factory.mktemp(name)}/cases.db" for name in FILES}
-    engines = {name: Engine(urls[name], DATA[name]["contract"]) for name in FILES}
-    for engine in engines.values():
-        asyncio.run(engine.open())
-    yield engines
-    for engine in engines.values():
-        asyncio.run(engine.close())
+    with ExitStack() as stack:
+        urls = {
+            name: stack.enter_context(temporary_url(request.param, tmp_path_factory.mktemp(name))) for name in FILES
+        }
+        engines = {name: Engine(urls[name], DATA[name]["contract"]) for name in FILES}
+        for engine in engines.values():
+            asyncio.run(engine.open())
+        yield engines
+        for engine in engines.values():
+            asyncio.run(engine.close())
 
 
 async def outcome(work: Any, expected: Any) -> Any:
