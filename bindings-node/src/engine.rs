@@ -131,10 +131,12 @@ impl Engine {
 
     /// Opens the database; resolves to `{"created": [..], "differences": [..]}`.
     #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
-    pub fn connect(&self, env: Env, mode: String, create_missing: bool) -> Promise {
+    pub fn connect(&self, env: Env, mode: String, create_missing: bool, wait: f64) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
-            let report = database.connect(ContractMode::parse(&mode)?, create_missing).await?;
+            let mode = ContractMode::parse(&mode)?;
+            database.wait_until_ready(Database::waiting_span(wait)?).await?;
+            let report = database.connect(mode, create_missing).await?;
             let mut facts = Map::new();
             let texts = |lines: Vec<String>| Value::List(lines.into_iter().map(Value::Text).collect());
             facts.insert("created".to_owned(), texts(report.created));

@@ -76,10 +76,12 @@ impl Engine {
         Ok(())
     }
 
-    fn connect(&self, py: Python<'_>, contract: &str, create_missing: bool) -> PyResult<Py<Operation>> {
+    fn connect(&self, py: Python<'_>, contract: &str, create_missing: bool, wait: f64) -> PyResult<Py<Operation>> {
+        let wait = Database::waiting_span(wait).map_err(|failure| error::to_python(py, &failure))?;
         let mode = ContractMode::parse(contract).map_err(|failure| error::to_python(py, &failure))?;
         let database = self.database.clone();
         operation::start(py, async move {
+            database.wait_until_ready(wait).await?;
             let report = database.connect(mode, create_missing).await?;
             let differences = report.differences.iter().map(ToString::to_string).collect();
             let facts = document! { "differences" => lines(differences), "created" => lines(report.created) };

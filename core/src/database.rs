@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::{Access, Backend, TransactionOptions};
 use crate::backends;
@@ -16,6 +16,10 @@ use crate::runtime;
 use crate::schema::{Contract, Difference};
 use crate::transaction::Transaction;
 use crate::value::{Map, Value};
+
+/// Pauses between attempts to reach a server that is starting, the first and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `connect` does about a database that was made for another contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,6 +163,37 @@ impl Database {
         }
         Err(Error::closed("the database is not connected: connect it first, or it was closed")
             .with("url", self.redacted_url()))
+    }
+
+    /// The seconds that a host wants to wait, from 0 to a day.
+    pub fn waiting_span(seconds: f64) -> Result<Duration> {
+        if (0.0..=86_400.0).contains(&seconds) {
+            return Ok(Duration::from_secs_f64(seconds));
+        }
+        Err(Error::invalid_configuration(format!("wait takes seconds from 0 to 86400, got {seconds}"))
+            .with("option", "wait"))
+    }
+
+    /// Waits for a server that is starting: tries again while it cannot be reached, until `wait` is over, and fails then
+    /// with the last error. Other failures, such as a wrong password, are told at once.
+    pub async fn wait_until_ready(&self, wait: Duration) -> Result<()> {
+        let deadline = Instant::now() + wait;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failure = match self.backend().connect().await {
+                Err(error) if error.kind() == Kind::ConnectionFailed => error,
+                outcome => return outcome,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(failure.with("waited_seconds", wait.as_secs_f64()));
+            }
+            let sleep = {
+                let _runtime = runtime::handle().enter();
+                tokio::time::sleep(pause)
+            };
+            sleep.await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Opens the database, creates what is missing if asked to, and compares the contracts.

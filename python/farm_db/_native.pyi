@@ -57,8 +57,8 @@ class Engine:
     connected: bool
     def register(self, contract: str) -> None:
         """Adds the entities of a contract, also after `connect`; `ensure_schema` then creates their tables."""
-    def connect(self, contract: str, create_missing: bool) -> Awaitable[dict[str, Any]]:
-        """contract: "check" | "warn" | "off". Returns {"differences": [str, ...], "created": [str, ...]}."""
+    def connect(self, contract: str, create_missing: bool, wait: float) -> Awaitable[dict[str, Any]]:
+        """contract: "check" | "warn" | "off"; wait: seconds, for a server that is starting. Returns {"differences": [str, ...], "created": [str, ...]}."""
     def close(self) -> Awaitable[None]: ...
     def ensure_schema(self) -> Awaitable[list[str]]:
         """What was created, one line each."""

@@ -142,10 +142,13 @@ class Database:
 
     # Opening and closing.
 
-    async def connect(self) -> Self:
+    async def connect(self, *, wait: float = 0) -> Self:
         """Opens the database, checks the contract, creates what is missing, and binds the models to it.
 
         Does nothing when it is open.
+
+        Args:
+            wait: Seconds to try again while the server cannot be reached, for one that is starting beside the app.
 
         Raises:
             ConnectionFailedError: if it cannot be reached.
@@ -156,7 +159,7 @@ class Database:
             if self._engine is None:
                 url, options = locate(self._url, self._options)
                 engine = _native.Engine(url, options, self._contract_source())
-                report = await self._open_engine(engine)
+                report = await self._open_engine(engine, wait)
                 if self._contract_mode == "warn" and report["differences"]:
                     warnings.warn("; ".join(report["differences"]), ContractWarning, stacklevel=2)
                 self._engine = engine
@@ -165,10 +168,10 @@ class Database:
                 self.bind()
         return self
 
-    async def _open_engine(self, engine: _native.Engine) -> dict[str, Any]:
+    async def _open_engine(self, engine: _native.Engine, wait: float) -> dict[str, Any]:
         """Connects, or leaves nothing open behind."""
         try:
-            return await engine.connect(self._contract_mode, self._create_missing)
+            return await engine.connect(self._contract_mode, self._create_missing, wait)
         except BaseException:
             await engine.close()
             raise
@@ -318,6 +321,6 @@ class Database:
         return f"<Database {self.name!r} {'connected' if self.connected else 'closed'}, {len(self.models)} models>"
 
 
-async def connect(url: str | None = None, **options: Any) -> Database:
-    """Opens a database; the arguments are those of `Database`."""
-    return await Database(url, **options).connect()
+async def connect(url: str | None = None, *, wait: float = 0, **options: Any) -> Database:
+    """Opens a database; the arguments are those of `Database`, and `wait` that of its `connect`."""
+    return await Database(url, **options).connect(wait=wait)

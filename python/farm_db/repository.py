@@ -141,6 +141,76 @@ class Repository(Generic[M]):
         values: list[Any] = await self._call("distinct", arguments, tx)
         return values
 
+    async def aggregate(
+        self,
+        *filters: FilterLike,
+        group: Mapping[str, Any] | None = None,
+        measures: Mapping[str, Any] | None = None,
+        having: Mapping[str, Any] | None = None,
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+        skip: int = 0,
+        order: Sequence[str] = (),
+        tx: Transaction | None = None,
+    ) -> list[dict[str, Any]]:
+        """Groups of rows and what is computed of each; sums of ints, decimals and floats are exact.
+
+        ```python
+        await orders.aggregate(
+            Order.paid == True,
+            group={"country": "address.country", "year": {"$year": "made_at"}},
+            measures={"orders": {"$count": True}, "total": {"$sum": "price"}},
+            having={"orders": {"$gte": 10}},
+            sort=["-total"],
+        )
+        ```
+
+        Args:
+            *filters: Only rows that satisfy these.
+            group: Names of the result and what they group by: a path, or a part of a moment in UTC (`$year $month
+                $dayOfMonth $dayOfYear $dayOfWeek $hour $minute $second $date`). Without it there is one row of totals.
+            measures: Names of the result and what is computed: `$count` of rows (`True`) or of values (a path),
+                `$countDistinct`, `$sum`, `$avg`, `$min`, `$max`, `$first`, `$last`.
+            having: A filter of the result.
+            sort: The order of the result, by its names; that of the groups unless told.
+            limit: At most so many rows of the result.
+            skip: Without the first ones.
+            order: The order of the rows that `$first` and `$last` look at.
+            tx: The transaction to read in.
+
+        Raises:
+            InvalidQueryError: if a path is no single value, or no number where one is needed.
+            InvalidValueError: if a sum exceeds what its type holds.
+        """
+        arguments = {
+            "filter": self.find(*filters).to_query().get("filter", {}),
+            "group": self._stored_operands(group),
+            "measures": self._stored_operands(measures),
+            "having": dict(having or {}),
+            "sort": list(sort),
+            "limit": limit,
+            "skip": skip,
+            "order": [self._stored_direction(part) for part in order] or None,
+        }
+        rows: list[dict[str, Any]] = await self._call("aggregate", arguments, tx)
+        return rows
+
+    def _stored_direction(self, part: str) -> str:
+        sign = "-" if part.startswith("-") else ""
+        return sign + self.entity.stored_name(part.removeprefix(sign))
+
+    def _stored_operands(self, named: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Groups or measures with the stored names of the fields."""
+
+        def stored(value: Any) -> Any:
+            if isinstance(value, Column):
+                return self.entity.stored_name(value._sort_key)
+            if isinstance(value, Mapping):
+                return {operator: stored(operand) for operator, operand in value.items()}
+            return self.entity.stored_name(value) if isinstance(value, str) else value
+
+        return {name: stored(value) for name, value in (named or {}).items()}
+
     async def page(
         self,
         *filters: FilterLike,

@@ -76,7 +76,7 @@ class Engine:
         self.repositories = {entity: self.native.repository(entity, shape) for entity, shape in shapes.items()}
 
     async def open(self) -> None:
-        await self.native.connect("check", True)
+        await self.native.connect("check", True, 0)
 
     async def close(self) -> None:
         await self.native.close()

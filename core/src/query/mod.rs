@@ -4,10 +4,12 @@
 //! [`Update::apply`] are their reference meaning, that of mongod; a backend compiles what its engine does exactly and
 //! leaves the rest to the matcher. Invariant: what was parsed fits the contract of its entity. No I/O.
 
+mod aggregate;
 mod apply;
 mod apply_list;
 mod arithmetic;
 mod edit;
+mod exact_sum;
 mod filter;
 #[cfg(test)]
 mod laws;
@@ -26,6 +28,7 @@ mod sort;
 mod sort_key;
 mod update;
 
+pub use aggregate::{Aggregation, Grouping};
 pub use filter::{Comparison, Filter, Test, TypeName};
 pub use matcher::{matches, values_at};
 pub use sort::{Sort, SortField};

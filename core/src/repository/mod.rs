@@ -1,6 +1,7 @@
 //! What applications call: one verb a function, grouped by file. A host names the verb and passes one map of arguments;
 //! the table of both is in ARCHITECTURE.md, "Verbs".
 
+mod aggregate;
 mod arguments;
 mod create;
 mod json;
@@ -69,6 +70,8 @@ verbs! {
     Exists => "exists",
     /// The different values of a field.
     Distinct => "distinct",
+    /// Groups and measures.
+    Aggregate => "aggregate",
     /// Rows behind a cursor.
     Page => "page",
     /// Changes the row of a key.
@@ -104,6 +107,7 @@ impl Verb {
             | Self::Count
             | Self::Exists
             | Self::Distinct
+            | Self::Aggregate
             | Self::Page
             | Self::Explain => Access::Read,
             _ => Access::Write,
@@ -170,6 +174,7 @@ impl Repository {
             Verb::Count => self.count(arguments, tx).await,
             Verb::Exists => self.exists(arguments, tx).await,
             Verb::Distinct => self.distinct(arguments, tx).await,
+            Verb::Aggregate => self.aggregate(arguments, tx).await,
             Verb::Page => self.page(arguments, tx).await,
             Verb::Update => self.update(arguments, tx).await,
             Verb::UpdateOne => self.update_one(arguments, tx).await,

@@ -19,6 +19,8 @@ export interface DatabaseOptions {
   contract?: "check" | "warn" | "off";
   /** Creates missing tables, columns and indexes. Nothing is ever dropped. */
   createMissing?: boolean;
+  /** Seconds to try again while the server cannot be reached, for one that is starting. */
+  wait?: number;
   /** An option of the core, in camelCase or snake_case. */
   [option: string]: unknown;
 }
@@ -40,7 +42,7 @@ export class Database {
   readonly #repositories = new WeakMap<Model, Repository<any>>();
 
   private constructor(place: string | Environment, options: DatabaseOptions) {
-    const { models = [], contract: _contract, createMissing: _create, ...rest } = options;
+    const { models = [], contract: _contract, createMissing: _create, wait: _wait, ...rest } = options;
     const given = Object.entries(rest).filter(([, value]) => value !== undefined);
     this.#engine = openEngine(place, writeFree(Object.fromEntries(given)), contractOf(models));
     this.#options = options;
@@ -78,8 +80,8 @@ export class Database {
 
   /** Connects, creates what is missing if the options ask for it, and compares the contracts. */
   async connect(): Promise<void> {
-    const { contract = "check", createMissing = false } = this.#options;
-    const report = await parsed(() => this.#engine.connect(contract, createMissing));
+    const { contract = "check", createMissing = false, wait = 0 } = this.#options;
+    const report = await parsed(() => this.#engine.connect(contract, createMissing, wait));
     if (contract === "warn" && report.differences.length > 0) {
       process.emitWarning(`the database was made for another contract:\n${report.differences.join("\n")}`, {
         type: "FarmDbWarning",

@@ -14,7 +14,7 @@ export interface NativeEngine {
   capabilities(): string;
   poolStats(): string;
   liveness(): string;
-  connect(mode: string, createMissing: boolean): Promise<Buffer>;
+  connect(mode: string, createMissing: boolean, wait: number): Promise<Buffer>;
   close(): Promise<Buffer>;
   ensureSchema(): Promise<Buffer>;
   storedContract(): Promise<Buffer>;
