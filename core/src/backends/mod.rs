@@ -1,5 +1,6 @@
 //! The databases. Adding one is a folder here and a line in [`open`].
 
+mod contract;
 mod sqlite;
 
 use std::sync::Arc;
