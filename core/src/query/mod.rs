@@ -11,6 +11,7 @@ mod arithmetic;
 mod edit;
 mod exact_sum;
 mod filter;
+mod grouping;
 #[cfg(test)]
 mod laws;
 mod matcher;
@@ -28,8 +29,9 @@ mod sort;
 mod sort_key;
 mod update;
 
-pub use aggregate::{Aggregation, Grouping};
+pub use aggregate::Aggregation;
 pub use filter::{Comparison, Filter, Test, TypeName};
+pub use grouping::Grouping;
 pub use matcher::{matches, values_at};
 pub use sort::{Sort, SortField};
 pub use sort_key::SortKey;
