@@ -1,5 +1,6 @@
 //! Portable operations and the native statements that they become.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::query::{Filter, Sort};
@@ -42,6 +43,8 @@ pub struct Select<'a> {
     pub scan: u64,
     /// Which columns, by position.
     pub columns: Arc<[usize]>,
+    /// Whether the rows are about to be written, so that others must not change them in between.
+    pub for_update: bool,
 }
 
 /// New rows.
@@ -105,6 +108,8 @@ pub struct Statement {
     pub residual: Option<Filter>,
     /// Whether the core must still sort (and then skip and limit) the rows.
     pub unsorted: bool,
+    /// What the backend's own sessions need beside the text, and nobody else reads.
+    pub native: Option<Arc<dyn Any + Send + Sync>>,
     /// The entity's field types by returned column, for decoding; empty where nothing is returned.
     pub kinds: Arc<[crate::schema::FieldType]>,
 }

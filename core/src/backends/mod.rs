@@ -1,6 +1,7 @@
 //! The databases. Adding one is a folder here and a line in [`open`].
 
 mod contract;
+mod sql;
 mod sqlite;
 
 use std::sync::Arc;

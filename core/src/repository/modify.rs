@@ -138,7 +138,7 @@ impl Repository {
     }
 
     async fn modify_inside(&self, lease: &mut Lease, which: &Which, update: &Update, now: DateTime) -> Result<Changed> {
-        let found = self.select(lease, &self.query_which(which)).await?;
+        let found = self.select_for_update(lease, &self.query_which(which)).await?;
         let mut changed = Changed { before: Vec::new(), after: Vec::new() };
         for row in 0..found.len() {
             let before = found.values(row)?;

@@ -64,6 +64,7 @@ impl Repository {
             skip: 0,
             scan: self.database.residual_limit().saturating_add(1),
             columns: Arc::clone(&wide.columns),
+            for_update: false,
         };
         let statement = self.database.backend().compile(&Operation::Select(select))?;
         if statement.unsorted {

@@ -30,6 +30,7 @@ pub(super) fn statement_by_key(database: &Database, entity: &Arc<Entity>) -> Res
         skip: 0,
         scan: 0,
         columns: (0..entity.fields.len()).collect(),
+        for_update: false,
     };
     database.backend().compile(&Operation::Select(select))
 }
@@ -153,12 +154,20 @@ impl Repository {
             skip: query.skip,
             scan: self.database.residual_limit().saturating_add(1),
             columns: Arc::clone(&query.columns),
+            for_update: false,
         }
     }
 
     /// The rows of a query, whatever the engine leaves to the core.
     pub(super) async fn select(&self, lease: &mut Lease, query: &Query) -> Result<RowSet> {
         let statement = self.database.backend().compile(&Operation::Select(self.operation(query)))?;
+        self.run(lease, statement, query).await
+    }
+
+    /// The rows of a query, which the caller is about to write in the same transaction.
+    pub(super) async fn select_for_update(&self, lease: &mut Lease, query: &Query) -> Result<RowSet> {
+        let select = Select { for_update: true, ..self.operation(query) };
+        let statement = self.database.backend().compile(&Operation::Select(select))?;
         self.run(lease, statement, query).await
     }
 

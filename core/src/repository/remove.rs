@@ -69,7 +69,7 @@ impl Repository {
         let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
         let outcome = async {
             let lease = unit.lease();
-            let found = self.select(lease, &self.query_of(which.filter.clone())).await?;
+            let found = self.select_for_update(lease, &self.query_of(which.filter.clone())).await?;
             for row in 0..found.len() {
                 let filter = key_equals(&self.entity, &self.entity.key_of(&found.values(row)?))?;
                 let write = Write {

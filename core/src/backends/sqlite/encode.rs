@@ -6,19 +6,9 @@ use std::rc::Rc;
 use rusqlite::Statement;
 use rusqlite::types::Value as SqlValue;
 
+use crate::backends::sql::plain_text;
 use crate::error::{Error, Result};
-use crate::schema::FieldType;
-use crate::value::{Value, format_decimal, tagged};
-
-/// Whether columns of this type hold tagged JSON.
-pub(super) fn is_json(kind: &FieldType) -> bool {
-    !kind.is_scalar()
-}
-
-/// A value of a row as a parameter: what belongs into a JSON column becomes text here.
-pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
-    if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
-}
+use crate::value::{Value, tagged};
 
 /// Binds parameter `index` (from 1); a list becomes a table for `rarray`.
 pub(super) fn bind(statement: &mut Statement<'_>, index: usize, value: &Value) -> rusqlite::Result<()> {
@@ -35,19 +25,7 @@ pub(super) fn bind(statement: &mut Statement<'_>, index: usize, value: &Value) -
             let table: Vec<SqlValue> = list.iter().map(owned).collect();
             statement.raw_bind_parameter(index, Rc::new(table))
         }
-        other => statement.raw_bind_parameter(index, as_text(other)),
-    }
-}
-
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::Decimal(number) => format_decimal(number),
-        Value::Uuid(uuid) => uuid.hyphenated().to_string(),
-        Value::ObjectId(id) => id.to_string(),
-        Value::DateTime(moment) => moment.to_string(),
-        Value::Date(date) => date.to_string(),
-        Value::Time(time) => time.to_string(),
-        other => tagged::to_string(other),
+        other => statement.raw_bind_parameter(index, plain_text(other)),
     }
 }
 
@@ -59,7 +37,7 @@ fn owned(value: &Value) -> SqlValue {
         Value::Float(number) => SqlValue::Real(*number + 0.0),
         Value::Text(text) => SqlValue::Text(text.clone()),
         Value::Bytes(bytes) => SqlValue::Blob(bytes.clone()),
-        other => SqlValue::Text(as_text(other)),
+        other => SqlValue::Text(plain_text(other)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::names::quote;
+use super::dialect::quote;
 use super::session::SqliteSession;
 use crate::backend::Session;
 use crate::document;

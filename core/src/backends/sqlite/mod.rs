@@ -1,13 +1,11 @@
 //! SQLite on rusqlite: one writer thread and a few reader threads, write-ahead log, strict tables.
 
-mod compile;
 mod connection;
+mod dialect;
 mod encode;
 mod error;
-mod filter;
 mod functions;
 mod info;
-mod names;
 mod rows;
 mod schema;
 mod session;
@@ -22,6 +20,7 @@ use async_trait::async_trait;
 use self::connection::Opener;
 use self::session::SqliteSession;
 use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::backends::sql::compile::compile;
 use crate::config::{Config, Location, PoolOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
@@ -102,7 +101,7 @@ impl Backend for Sqlite {
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
-        compile::compile(operation)
+        compile(&dialect::Sqlite, operation)
     }
 
     async fn connect(&self) -> Result<()> {

@@ -2,17 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::encode::{for_column, is_json};
-use super::filter::FilterCompiler;
+use super::dialect::{Sqlite, json_path, path_expression, quote};
 use super::functions::DECIMAL;
-use super::names::{json_path, path_expression, quote};
 use super::session::SqliteSession;
 use crate::backend::{Session, TransactionOptions};
 use crate::backends::contract::{META, refuse_changes};
+use crate::backends::sql::filter::index_condition;
+use crate::backends::sql::{Dialect, is_json};
 use crate::error::{Error, Kind, Result};
-use crate::query::Filter;
 use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index, IndexField};
-use crate::value::{Map, Value, format_decimal, tagged};
+use crate::value::{Map, Value};
 
 async fn rows(session: &mut SqliteSession, sql: &str, parameters: Vec<Value>) -> Result<Vec<Map>> {
     let rows = session.native(&Value::from(sql), &Value::List(parameters)).await?;
@@ -170,7 +169,7 @@ fn column(field: &Field, entity: &Entity) -> Result<String> {
         sql += &format!(" COLLATE {DECIMAL}");
     }
     if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
-        sql += &format!(" DEFAULT {}", literal(&for_column(&field.kind, default.clone()))?);
+        sql += &format!(" DEFAULT {}", Sqlite.literal(&field.kind, default)?);
     }
     if is_json(&field.kind) {
         let name = quote(&field.name);
@@ -181,47 +180,10 @@ fn column(field: &Field, entity: &Entity) -> Result<String> {
     Ok(sql)
 }
 
-/// A constant inside DDL, where parameters are not allowed.
-fn literal(value: &Value) -> Result<String> {
-    Ok(match value {
-        Value::Null => "NULL".to_owned(),
-        Value::Bool(truth) => i64::from(*truth).to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) if number.is_finite() => zmij::Buffer::new().format_finite(*number).to_owned(),
-        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
-        Value::Bytes(bytes) => {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("x'{hex}'")
-        }
-        Value::Decimal(number) => format!("'{}'", format_decimal(number)),
-        Value::Uuid(uuid) => format!("'{uuid}'"),
-        Value::ObjectId(id) => format!("'{id}'"),
-        Value::DateTime(moment) => format!("'{moment}'"),
-        Value::Date(date) => format!("'{date}'"),
-        Value::Time(time) => format!("'{time}'"),
-        other => {
-            return Err(Error::invalid_schema(format!(
-                "{} cannot stand in an index or default",
-                tagged::to_string(other)
-            )));
-        }
-    })
-}
-
 fn create_index(entity: &Entity, index: &Index) -> Result<String> {
     let parts = index.fields.iter().map(|part| index_part(entity, part)).collect::<Result<Vec<_>>>()?;
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let mut conditions = Vec::new();
-    if let Some(condition) = &index.condition {
-        conditions.push(index_condition(entity, index, condition)?);
-    }
-    let living = entity.automatic.deleted.filter(|_| index.unique).map(|deleted| &entity.fields[deleted].name);
-    if let Some(deleted) = living
-        && !index.condition.as_ref().is_some_and(|condition| condition.contains_key(deleted))
-    {
-        conditions.push(format!("{} IS NULL", quote(deleted)));
-    }
-    let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let filter = index_condition(&Sqlite, entity, index)?;
     Ok(format!("CREATE {unique}INDEX {} ON {} ({}){filter}", quote(&index.name), quote(&entity.name), parts.join(", ")))
 }
 
@@ -238,28 +200,4 @@ fn index_part(entity: &Entity, part: &IndexField) -> Result<String> {
         })?
     };
     Ok(sql + if part.descending { " DESC" } else { "" })
-}
-
-/// The condition of a partial index, with constants in place of parameters.
-fn index_condition(entity: &Entity, index: &Index, condition: &Map) -> Result<String> {
-    let refuse = || {
-        Error::invalid_schema(format!("the condition of index {:?} is more than sqlite allows there", index.name))
-            .with("entity", entity.name.as_str())
-    };
-    let filter = Filter::parse(condition, entity).map_err(|error| Error::invalid_schema(error.to_string()))?;
-    let mut compiler = FilterCompiler { entity, parameters: Vec::new() };
-    let compiled = compiler.compile(&filter).filter(|condition| condition.exact).ok_or_else(refuse)?;
-    if compiled.sql.contains("SELECT") || compiled.sql.contains("rarray") {
-        return Err(refuse());
-    }
-    let mut parameters = compiler.parameters.iter();
-    let mut sql = String::new();
-    // Identifiers with a question mark would be mistaken for a parameter; the count tells.
-    for (position, part) in compiled.sql.split('?').enumerate() {
-        if position > 0 {
-            sql += &literal(parameters.next().ok_or_else(refuse)?)?;
-        }
-        sql += part;
-    }
-    if parameters.next().is_some() { Err(refuse()) } else { Ok(sql) }
 }

@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::connection::{MAX_READ_AGE, Opener};
-use super::encode::{bind, bind_native, for_column};
+use super::encode::{bind, bind_native};
 use super::error::translate;
 use super::rows::SqliteRows;
 use super::worker::Interrupt;
 use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backends::sql::for_column;
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
 use crate::runtime;

@@ -1,0 +1,125 @@
+//! What the SQL databases share: one compiler of operations and one of filters, spelled by a [`Dialect`].
+//!
+//! Invariant: a condition that is called exact holds for exactly the rows that the matcher matches, in every dialect. What
+//! a dialect cannot say so is `None` there, and stays with the residual. Not for: executing anything.
+
+pub(super) mod compile;
+pub(super) mod filter;
+mod numbers;
+
+use crate::error::Result;
+use crate::schema::{Entity, Field, FieldType, Path};
+use crate::value::{Value, format_decimal, tagged};
+
+/// How the value of an operand is handed over, beside what it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// As a column of its type holds it.
+    Native,
+    /// As its plain text, without a tag.
+    Text,
+    /// As tagged JSON.
+    Tagged,
+}
+
+/// A single value inside a JSON column.
+pub(super) struct Place {
+    /// The value; null where it is missing or null.
+    pub(super) sql: String,
+    /// The JSON type of the place, null where it is missing and `'null'` where it is null.
+    pub(super) json_type: String,
+    pub(super) bound: Bound,
+}
+
+/// The elements of a list column as rows.
+pub(super) struct Elements {
+    /// What stands behind FROM.
+    pub(super) from: String,
+    /// One element; null where it is null.
+    pub(super) value: String,
+    pub(super) bound: Bound,
+}
+
+/// How one database spells what the compiler means.
+pub(super) trait Dialect: Send + Sync {
+    /// The backend's name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// An identifier in quotes.
+    fn quote(&self, name: &str) -> String;
+
+    /// A table, in its schema where it has one.
+    fn table(&self, name: &str) -> String;
+
+    /// The placeholder of parameter `number` (from 1), a value for a column of type `kind`.
+    fn mark(&self, number: usize, kind: &FieldType) -> String;
+
+    /// What an insert puts into a column, given the placeholder.
+    fn inserted(&self, entity: &Entity, field: &Field, mark: String) -> String;
+
+    /// What stands behind an insert that is no upsert.
+    fn after_insert(&self, entity: &Entity) -> String;
+
+    /// The single declared scalar at a path, such that comparing it is comparing the value.
+    fn place(&self, entity: &Entity, path: &Path) -> Option<Place>;
+
+    /// A scalar as it is compared and sorted by one key.
+    fn collated(&self, sql: &str, kind: &FieldType) -> String;
+
+    /// The number of bytes.
+    fn byte_length(&self, sql: &str) -> String;
+
+    /// Equality under which null equals null.
+    fn same(&self, left: &str, right: &str) -> String;
+
+    /// Membership in values that are not null and are encoded already; never called without values.
+    fn one_of(&self, sql: &str, kind: &FieldType, values: Vec<Value>, parameters: &mut Vec<Value>) -> String;
+
+    /// Whether a text matches a pattern of the `regex` crate, if the engine has that crate.
+    fn regex(&self, sql: &str, mark: &str) -> Option<String>;
+
+    /// Whether a list column contains the one element of a list given as tagged JSON, where an index can tell.
+    fn contains(&self, column: &str, mark: &str) -> Option<String>;
+
+    /// The elements of a list column of scalars.
+    fn elements(&self, column: &str, items: &FieldType) -> Option<Elements>;
+
+    /// The number of elements of a list column.
+    fn list_length(&self, column: &str) -> String;
+
+    /// A sort key with its direction; null sorts before everything.
+    fn ordered(&self, key: &str, descending: bool, nullable: bool) -> String;
+
+    /// The sum of a column and a number, exact or an error of the engine.
+    fn plus(&self, column: &str, kind: &FieldType, mark: &str) -> Option<String>;
+
+    /// What stands behind a select whose rows are about to be written.
+    fn row_lock(&self) -> &'static str;
+
+    /// A constant of this column's type inside DDL, where parameters are not allowed.
+    fn literal(&self, kind: &FieldType, value: &Value) -> Result<String>;
+}
+
+/// Whether columns of this type hold tagged JSON.
+pub(super) fn is_json(kind: &FieldType) -> bool {
+    !kind.is_scalar()
+}
+
+/// A value of a row as a parameter: what belongs into a JSON column becomes text here.
+pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
+    if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
+}
+
+/// The plain text of a value: of fixed width for moments, days and times, so that text order is value order.
+pub(super) fn plain_text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Decimal(number) => format_decimal(number),
+        Value::Uuid(uuid) => uuid.hyphenated().to_string(),
+        Value::ObjectId(id) => id.to_string(),
+        Value::DateTime(moment) => moment.to_string(),
+        Value::Date(date) => date.to_string(),
+        Value::Time(time) => time.to_string(),
+        other => tagged::to_string(other),
+    }
+}

@@ -1,0 +1,164 @@
+//! SQL as SQLite spells it.
+
+use std::fmt::Write as _;
+
+use super::functions::DECIMAL;
+use crate::backends::sql::{Bound, Dialect, Elements, Place, is_json};
+use crate::error::{Error, Result};
+use crate::schema::{Entity, Field, FieldType, Path};
+use crate::value::{Value, tagged};
+
+/// SQLite's SQL, with the functions that we teach it.
+pub(super) struct Sqlite;
+
+/// An identifier in quotes.
+pub(super) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `'$."a"."b"'`; `None` for names that SQLite's path grammar cannot quote.
+pub(super) fn json_path(legs: &[String]) -> Option<String> {
+    if legs.iter().any(|leg| leg.contains(['"', '\\'])) {
+        return None;
+    }
+    let path: String = legs.iter().map(|leg| format!(".\"{}\"", leg.replace('\'', "''"))).collect();
+    Some(format!("'${path}'"))
+}
+
+/// The value of a single scalar inside a JSON column, such that comparing it is comparing the value; `None` where it is
+/// not (floats, whose text SQLite reads by its own rounding, and bytes, whose base64 has another order).
+pub(super) fn path_expression(entity: &Entity, path: &Path) -> Option<String> {
+    let tag = match path.single_scalar()? {
+        FieldType::Int | FieldType::Text | FieldType::Bool => None,
+        FieldType::Decimal => Some("$numberDecimal"),
+        FieldType::Uuid => Some("$uuid"),
+        FieldType::ObjectId => Some("$oid"),
+        FieldType::DateTime => Some("$date"),
+        FieldType::Date => Some("$day"),
+        FieldType::Time => Some("$time"),
+        _ => return None,
+    };
+    let mut legs = path.legs.clone();
+    legs.extend(tag.map(str::to_owned));
+    Some(format!("json_extract({}, {})", quote(&entity.fields[path.column].name), json_path(&legs)?))
+}
+
+impl Dialect for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn quote(&self, name: &str) -> String {
+        quote(name)
+    }
+
+    fn table(&self, name: &str) -> String {
+        quote(name)
+    }
+
+    fn mark(&self, _number: usize, _kind: &FieldType) -> String {
+        "?".to_owned()
+    }
+
+    fn inserted(&self, _entity: &Entity, _field: &Field, mark: String) -> String {
+        mark
+    }
+
+    fn after_insert(&self, _entity: &Entity) -> String {
+        String::new()
+    }
+
+    fn place(&self, entity: &Entity, path: &Path) -> Option<Place> {
+        let column = quote(&entity.fields[path.column].name);
+        Some(Place {
+            sql: path_expression(entity, path)?,
+            json_type: format!("json_type({column}, {})", json_path(&path.legs)?),
+            bound: Bound::Native,
+        })
+    }
+
+    /// Decimals compare by value.
+    fn collated(&self, sql: &str, kind: &FieldType) -> String {
+        if matches!(kind, FieldType::Decimal) { format!("{sql} COLLATE {DECIMAL}") } else { sql.to_owned() }
+    }
+
+    fn byte_length(&self, sql: &str) -> String {
+        format!("length({sql})")
+    }
+
+    fn same(&self, left: &str, right: &str) -> String {
+        format!("{left} IS {right}")
+    }
+
+    fn one_of(&self, sql: &str, _kind: &FieldType, values: Vec<Value>, parameters: &mut Vec<Value>) -> String {
+        parameters.push(Value::List(values));
+        format!("{sql} IN rarray(?)")
+    }
+
+    fn regex(&self, sql: &str, mark: &str) -> Option<String> {
+        Some(format!("farm_regexp({mark}, {sql})"))
+    }
+
+    fn contains(&self, _column: &str, _mark: &str) -> Option<String> {
+        None
+    }
+
+    /// Elements lie in JSON: text, int and bool as themselves, others tagged, with text forms of fixed width, so that
+    /// comparing the tagged text is comparing the value.
+    fn elements(&self, column: &str, items: &FieldType) -> Option<Elements> {
+        let (value, bound) = match items {
+            FieldType::Text | FieldType::Int => ("value", Bound::Native),
+            FieldType::Bool => ("(CASE \"type\" WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)", Bound::Native),
+            FieldType::Uuid | FieldType::ObjectId | FieldType::DateTime | FieldType::Date | FieldType::Time => {
+                ("value", Bound::Tagged)
+            }
+            _ => return None,
+        };
+        Some(Elements { from: format!("json_each({column})"), value: value.to_owned(), bound })
+    }
+
+    fn list_length(&self, column: &str) -> String {
+        format!("json_array_length({column})")
+    }
+
+    fn ordered(&self, key: &str, descending: bool, _nullable: bool) -> String {
+        format!("{key}{}", if descending { " DESC" } else { "" })
+    }
+
+    fn plus(&self, column: &str, _kind: &FieldType, mark: &str) -> Option<String> {
+        Some(format!("farm_add({column}, {mark})"))
+    }
+
+    /// The one writer holds the file's lock.
+    fn row_lock(&self) -> &'static str {
+        ""
+    }
+
+    fn literal(&self, kind: &FieldType, value: &Value) -> Result<String> {
+        if is_json(kind) {
+            return Ok(text_literal(&tagged::to_string(value)));
+        }
+        Ok(match value {
+            Value::Null => "NULL".to_owned(),
+            Value::Bool(truth) => i64::from(*truth).to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) if number.is_finite() => zmij::Buffer::new().format_finite(*number).to_owned(),
+            Value::Bytes(bytes) => {
+                let mut hex = String::new();
+                for byte in bytes {
+                    let _ = write!(hex, "{byte:02x}");
+                }
+                format!("x'{hex}'")
+            }
+            Value::Float(_) | Value::List(_) | Value::Map(_) => {
+                let shown = tagged::to_string(value);
+                return Err(Error::invalid_schema(format!("{shown} cannot stand in an index or default")));
+            }
+            other => text_literal(&crate::backends::sql::plain_text(other)),
+        })
+    }
+}
+
+fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
