@@ -1,6 +1,7 @@
 //! The databases. Adding one is a folder here and a line in [`open`].
 
 mod contract;
+mod postgres;
 mod sql;
 mod sqlite;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
     match config.backend() {
         BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
+        BackendKind::Postgres => Ok(Arc::new(postgres::Postgres::new(config))),
         other => Err(Error::unsupported(format!("this version of farm-db has no backend for {}", other.name()))
             .with("backend", other.name())),
     }

@@ -41,6 +41,11 @@ impl<M: Manager> Pooled<M> {
         self.dirty
     }
 
+    /// The manager that opened it.
+    pub fn manager(&self) -> &Arc<M> {
+        &self.pool.manager
+    }
+
     /// Takes the connection out without giving it back; the caller goes on with the pool's count of it.
     pub(super) fn disarm(mut self) -> Live<M::Connection> {
         self.live.take().expect(PRESENT)

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::document;
 use crate::error::{Error, Kind};
+use crate::value::{Map, Value};
 
 /// The figures of a pool at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,19 @@ impl CloseReport {
 }
 
 impl PoolStats {
+    /// The figures by the names that every backend has.
+    pub fn to_map(&self) -> Map {
+        let count = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        document! {
+            "size" => self.size, "idle" => self.idle, "in_use" => self.in_use, "connecting" => self.connecting,
+            "waiting" => self.waiting, "max_size" => self.max_size,
+            "connects_total" => count(self.connects_total), "connect_errors_total" => count(self.connect_errors_total),
+            "acquires_total" => count(self.acquires_total), "acquire_timeouts_total" => count(self.acquire_timeouts_total),
+            "recycled_total" => count(self.recycled_total),
+            "wait_total_us" => count(self.wait_total_us), "wait_max_us" => count(self.wait_max_us),
+        }
+    }
+
     /// An error of the pool with the figures that explain it.
     pub(super) fn error(&self, kind: Kind, message: String) -> Error {
         Error::new(kind, message)

@@ -353,7 +353,7 @@ impl FilterCompiler<'_> {
     /// Equality with one element, where an index can find it.
     fn contains(&mut self, column: &str, items: &FieldType, value: &Value) -> Option<Condition> {
         let mark = self.dialect.mark(self.parameters.len() + 1, &FieldType::Text);
-        let sql = self.dialect.contains(column, &mark)?;
+        let sql = self.dialect.contains(column, items, &mark)?;
         match question(items, Comparison::Eq, value)? {
             Question::Compare(_, value) => {
                 self.parameters.push(Value::Text(tagged::to_string(&Value::List(vec![value]))));

@@ -6,6 +6,7 @@
 pub(super) mod compile;
 pub(super) mod filter;
 mod numbers;
+pub(super) mod schema;
 
 use crate::error::Result;
 use crate::schema::{Entity, Field, FieldType, Path};
@@ -79,7 +80,7 @@ pub(super) trait Dialect: Send + Sync {
     fn regex(&self, sql: &str, mark: &str) -> Option<String>;
 
     /// Whether a list column contains the one element of a list given as tagged JSON, where an index can tell.
-    fn contains(&self, column: &str, mark: &str) -> Option<String>;
+    fn contains(&self, column: &str, items: &FieldType, mark: &str) -> Option<String>;
 
     /// The elements of a list column of scalars.
     fn elements(&self, column: &str, items: &FieldType) -> Option<Elements>;

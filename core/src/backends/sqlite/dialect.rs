@@ -99,7 +99,7 @@ impl Dialect for Sqlite {
         Some(format!("farm_regexp({mark}, {sql})"))
     }
 
-    fn contains(&self, _column: &str, _mark: &str) -> Option<String> {
+    fn contains(&self, _column: &str, _items: &FieldType, _mark: &str) -> Option<String> {
         None
     }
 

@@ -63,29 +63,17 @@ pub(super) async fn stats(session: &mut SqliteSession, contract: &Contract) -> R
     })
 }
 
-fn pool(stats: &PoolStats) -> Map {
-    let count = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-    document! {
-        "size" => stats.size, "idle" => stats.idle, "in_use" => stats.in_use, "connecting" => stats.connecting,
-        "waiting" => stats.waiting, "max_size" => stats.max_size,
-        "connects_total" => count(stats.connects_total), "connect_errors_total" => count(stats.connect_errors_total),
-        "acquires_total" => count(stats.acquires_total), "acquire_timeouts_total" => count(stats.acquire_timeouts_total),
-        "recycled_total" => count(stats.recycled_total),
-        "wait_total_us" => count(stats.wait_total_us), "wait_max_us" => count(stats.wait_max_us),
-    }
-}
-
 /// The figures of both pools, and their sums under the names that every backend has.
 pub(super) fn pools(writer: &PoolStats, readers: Option<&PoolStats>) -> Map {
-    let mut sums = pool(writer);
+    let mut sums = writer.to_map();
     let Some(readers) = readers else { return sums };
-    let reading = pool(readers);
+    let reading = readers.to_map();
     for (name, sum) in &mut sums {
         if let (Value::Int(sum), Some(Value::Int(more))) = (sum, reading.get(name)) {
             if name.ends_with("_max_us") { *sum = (*sum).max(*more) } else { *sum += *more }
         }
     }
-    sums.insert("writer".to_owned(), pool(writer).into());
+    sums.insert("writer".to_owned(), writer.to_map().into());
     sums.insert("readers".to_owned(), reading.into());
     sums
 }

@@ -1,13 +1,14 @@
 //! SQLite on rusqlite: one writer thread and a few reader threads, write-ahead log, strict tables.
 
 mod connection;
+mod definitions;
 mod dialect;
 mod encode;
 mod error;
 mod functions;
 mod info;
 mod rows;
-mod schema;
+
 mod session;
 mod worker;
 
@@ -21,6 +22,7 @@ use self::connection::Opener;
 use self::session::SqliteSession;
 use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
 use crate::backends::sql::compile::compile;
+use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
@@ -135,12 +137,12 @@ impl Backend for Sqlite {
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
         let mut session = self.open_session(Access::Write).await?;
-        schema::ensure(&mut session, contract).await
+        schema::ensure(&mut session, &dialect::Sqlite, contract).await
     }
 
     async fn stored_contract(&self) -> Result<Option<Contract>> {
         let mut session = self.open_session(Access::Read).await?;
-        schema::stored(&mut session).await
+        schema::stored(&mut session, &dialect::Sqlite).await
     }
 
     async fn server_info(&self) -> Result<Map> {

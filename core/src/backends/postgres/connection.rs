@@ -1,0 +1,193 @@
+//! Opening connections.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx_core::connection::{ConnectOptions, Connection};
+use sqlx_core::query_scalar::query_scalar;
+use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
+
+use super::error::translate;
+use crate::config::{Config, Endpoint, Server};
+use crate::error::{Error, Kind, Result};
+use crate::pool::Manager;
+
+/// Prepared statements that a connection keeps.
+const STATEMENT_CACHE: usize = 256;
+
+/// Opens connections.
+pub(super) struct Opener {
+    config: Arc<Config>,
+}
+
+/// A connection and its number on the server.
+pub(super) struct Link {
+    pub(super) connection: PgConnection,
+    /// The process that serves it; 0 behind a proxy, where it changes.
+    pub(super) process: i32,
+}
+
+impl Opener {
+    pub(super) fn new(config: &Arc<Config>) -> Self {
+        Self { config: Arc::clone(config) }
+    }
+
+    /// Whether a proxy gives each transaction another session.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.config.parameters.truth("pgbouncer").unwrap_or(false)
+    }
+
+    fn server(&self) -> Result<&Server> {
+        self.config.url.server().ok_or_else(|| Error::internal("a file is no PostgreSQL server"))
+    }
+
+    /// The first of the servers that answers.
+    async fn open(&self) -> Result<PgConnection> {
+        let server = self.server()?;
+        let mut failures = Vec::new();
+        for endpoint in &server.endpoints {
+            let options = options(&self.config, server, endpoint)?;
+            match options.connect().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failures.push((endpoint.to_string(), translate(error))),
+            }
+        }
+        let (_, first) = failures.first().ok_or_else(|| Error::invalid_configuration("the url names no host"))?;
+        // A server that answered and refused says more than what could not be reached.
+        let kind = if first.kind() == Kind::InvalidConfiguration { first.kind() } else { Kind::ConnectionFailed };
+        let tried: Vec<_> = failures.iter().map(|(place, error)| format!("{place}: {}", error.message())).collect();
+        let code = failures.iter().find_map(|(_, error)| error.context().get("sqlstate").cloned());
+        let error =
+            Error::new(kind, format!("cannot connect to {}", tried.join("; "))).with("url", self.config.url.redacted());
+        Err(match code {
+            Some(code) => error.with("sqlstate", code),
+            None => error,
+        })
+    }
+
+    /// Asks the server to stop what a connection executes.
+    pub(super) async fn cancel(&self, process: i32) -> Result<()> {
+        let mut connection = self.open().await?;
+        let asked = query_scalar::<_, bool>("SELECT pg_cancel_backend($1)").bind(process);
+        asked.fetch_one(&mut connection).await.map_err(translate)?;
+        connection.close().await.map_err(translate)
+    }
+}
+
+#[async_trait]
+impl Manager for Opener {
+    type Connection = Link;
+
+    async fn connect(&self) -> Result<Link> {
+        let mut connection = self.open().await?;
+        if self.is_proxied() {
+            return Ok(Link { connection, process: 0 });
+        }
+        // A client that has gone must not leave its statement running.
+        let setup = "SELECT pg_backend_pid(), set_config('client_connection_check_interval', '2s', false)";
+        let row: (i32, Option<String>) =
+            match sqlx_core::query_as::query_as(setup).persistent(false).fetch_one(&mut connection).await {
+                Ok(row) => row,
+                // Servers before 14 and some platforms do not know the setting.
+                Err(sqlx_core::Error::Database(_)) => {
+                    sqlx_core::query_as::query_as("SELECT pg_backend_pid(), NULL::text")
+                        .persistent(false)
+                        .fetch_one(&mut connection)
+                        .await
+                        .map_err(translate)?
+                }
+                Err(error) => return Err(translate(error)),
+            };
+        Ok(Link { connection, process: row.0 })
+    }
+
+    fn is_usable(&self, _connection: &Link) -> bool {
+        true
+    }
+
+    async fn close(&self, link: Link) {
+        // Who closes has nobody to tell about a socket that is gone already.
+        let _ = link.connection.close().await;
+    }
+}
+
+fn is_local(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Socket { .. } => true,
+        Endpoint::Tcp { host, .. } => {
+            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+    }
+}
+
+fn options(config: &Config, server: &Server, endpoint: &Endpoint) -> Result<PgConnectOptions> {
+    let parameters = &config.parameters;
+    refuse_unserved(config)?;
+    let mut options = PgConnectOptions::new_without_pgpass().disable_statement_logging();
+    options = match endpoint {
+        Endpoint::Tcp { host, port } => options.host(host).port(*port),
+        Endpoint::Socket { path, port } => options.socket(path).port(*port),
+    };
+    if let Some(user) = &server.user {
+        options = options.username(user);
+    }
+    if let Some(password) = &server.password {
+        options = options.password(password.expose());
+    }
+    if let Some(database) = &server.database {
+        options = options.database(database);
+    }
+    // Nobody in the middle is trusted unless the url says so; a server on this machine is not behind a wire.
+    let mode = parameters.text("sslmode").unwrap_or(if is_local(endpoint) { "prefer" } else { "verify-full" });
+    options = options.ssl_mode(mode.parse::<PgSslMode>().map_err(translate)?);
+    if let Some(file) = parameters.text("sslrootcert") {
+        options = options.ssl_root_cert(file);
+    }
+    if let Some(file) = parameters.text("sslcert") {
+        options = options.ssl_client_cert(file);
+    }
+    if let Some(file) = parameters.text("sslkey") {
+        options = options.ssl_client_key(file);
+    }
+    options = options.application_name(parameters.text("application_name").unwrap_or("farm-db"));
+    if parameters.truth("pgbouncer").unwrap_or(false) {
+        // A proxy knows neither our statements nor settings of its own choice.
+        return Ok(options.statement_cache_capacity(0).extra_float_digits(None));
+    }
+    let cache = parameters.count("statement_cache_size").map_or(STATEMENT_CACHE, |count| count as usize);
+    options = options.statement_cache_capacity(cache);
+    if let Some(timeout) = config.statement_timeout {
+        options = options.options([("statement_timeout", timeout.as_millis().to_string())]);
+    }
+    Ok(options)
+}
+
+/// Options of libpq that this driver has no way to serve; to pass over them would be to pretend.
+fn refuse_unserved(config: &Config) -> Result<()> {
+    let parameters = &config.parameters;
+    let refuse = |name: &'static str| {
+        Err(Error::new(Kind::Unsupported, format!("the option {name:?} with this value is not supported for postgres"))
+            .with("option", name))
+    };
+    let unless = |name: &'static str, harmless: &[&str]| match parameters.text(name) {
+        Some(value) if !harmless.contains(&value) => refuse(name),
+        _ => Ok(()),
+    };
+    unless("gssencmode", &["disable", "prefer"])?;
+    unless("channel_binding", &["disable", "prefer"])?;
+    unless("sslnegotiation", &["postgres"])?;
+    unless("load_balance_hosts", &["disable"])?;
+    unless("target_session_attrs", &["any"])?;
+    unless("client_encoding", &["utf8", "UTF8", "utf-8", "UTF-8"])?;
+    unless("sslcrl", &[])?;
+    unless("passfile", &[])?;
+    unless("options", &[])?;
+    if parameters.secret("sslpassword").is_some() {
+        return refuse("sslpassword");
+    }
+    if parameters.span("tcp_user_timeout").is_some() {
+        return refuse("tcp_user_timeout");
+    }
+    Ok(())
+}

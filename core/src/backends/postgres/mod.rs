@@ -1,0 +1,153 @@
+//! PostgreSQL on the driver of sqlx, with our own pool: native columns, COPY, cursors, cancelling on the server.
+
+mod connection;
+mod definitions;
+mod dialect;
+mod error;
+mod info;
+mod insert;
+mod native;
+mod rows;
+mod session;
+mod stream;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::connection::Opener;
+use self::insert::{InsertPlan, check_row, check_value};
+use self::session::PostgresSession;
+use crate::backend::{Access, Backend, Capabilities, Operation, Session, SetTo, Statement};
+use crate::backends::sql::compile::compile;
+use crate::backends::sql::schema;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::pool::Pool;
+use crate::runtime;
+use crate::schema::Contract;
+use crate::value::Map;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    transactions: true,
+    savepoints: true,
+    transactional_ddl: true,
+    partial_indexes: true,
+    descending_indexes: true,
+    path_indexes: true,
+    returning: true,
+    concurrent_writers: true,
+    auto_increment: true,
+    max_bind_parameters: 65_535,
+    infinite_floats: true,
+    negative_zero: false,
+};
+
+/// How long `close` waits for work under way.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A PostgreSQL database.
+pub(crate) struct Postgres {
+    pool: Pool<Opener>,
+    dialect: dialect::Postgres,
+    closed: Arc<AtomicBool>,
+}
+
+impl Postgres {
+    /// A backend for this configuration; nothing is opened yet.
+    pub(crate) fn new(config: &Arc<Config>) -> Self {
+        // A pool would open its least number of connections now, but nothing may be opened before `connect`.
+        let options = crate::config::PoolOptions { min_size: 0, ..config.pool.clone() };
+        Self {
+            pool: Pool::new(Opener::new(config), options, runtime::handle()),
+            dialect: dialect::Postgres { schema: config.parameters.text("schema").map(str::to_owned) },
+            closed: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    async fn open_session(&self) -> Result<PostgresSession> {
+        let connection = match self.pool.try_acquire() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        Ok(PostgresSession::new(connection, &self.closed))
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
+        let mut statement = compile(&self.dialect, operation)?;
+        match operation {
+            Operation::Insert(insert) => match &insert.conflict {
+                None => statement.native = Some(Arc::new(InsertPlan::new(&self.dialect, insert.entity))),
+                Some(conflict) => check_row(insert.entity, &conflict.row)?,
+            },
+            Operation::Update(write, changes) => {
+                for (column, set) in &changes.0 {
+                    let (SetTo::Value(value) | SetTo::Plus(value)) = set;
+                    check_value(&write.entity.fields[*column].name, value)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(statement)
+    }
+
+    async fn connect(&self) -> Result<()> {
+        self.open_session().await.map(|_| ())
+    }
+
+    async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
+        Ok(Box::new(self.open_session().await?))
+    }
+
+    async fn close(&self) -> Result<()> {
+        let in_use = self.pool.close(CLOSE_DEADLINE).await.in_use;
+        // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
+        self.closed.store(true, Ordering::Release);
+        if in_use == 0 {
+            return Ok(());
+        }
+        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
+        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+    }
+
+    async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
+        let mut session = self.open_session().await?;
+        if let Some(schema) = &self.dialect.schema {
+            session.command(&format!("CREATE SCHEMA IF NOT EXISTS {}", dialect::quote(schema))).await?;
+        }
+        schema::ensure(&mut session, &self.dialect, contract).await
+    }
+
+    async fn stored_contract(&self) -> Result<Option<Contract>> {
+        let mut session = self.open_session().await?;
+        schema::stored(&mut session, &self.dialect).await
+    }
+
+    async fn server_info(&self) -> Result<Map> {
+        let mut session = self.open_session().await?;
+        info::server(&mut session).await
+    }
+
+    async fn stats(&self, contract: &Contract) -> Result<Map> {
+        let mut session = self.open_session().await?;
+        info::stats(&mut session, &self.dialect, contract).await
+    }
+
+    fn pool_stats(&self) -> Map {
+        self.pool.stats().to_map()
+    }
+}

@@ -1,0 +1,398 @@
+//! Sessions on a pooled connection.
+//!
+//! Invariant: a connection goes back to the pool only when nothing of ours runs on it and no transaction is open. Whoever
+//! awaits a statement may go away: the statement is then waited for a moment, else cancelled on the server, in a task of
+//! its own; a transaction whose statement was left so can only be rolled back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sqlx_core::Either;
+use sqlx_core::arguments::Arguments;
+use sqlx_core::connection::Connection;
+use sqlx_core::error::Error as SqlxError;
+use sqlx_core::executor::Executor;
+use sqlx_core::query::query_with;
+use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::sql_str::AssertSqlSafe;
+use sqlx_postgres::{PgArguments, PgConnection};
+use tokio::time::timeout;
+
+use super::connection::Opener;
+use super::error::{is_stale_plan, is_survivable, translate};
+use super::rows::PostgresRows;
+use super::stream::PostgresStream;
+use super::wire::Parameter;
+use super::{insert, native};
+use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::error::{Error, Kind, Result};
+use crate::pool::Pooled;
+use crate::runtime;
+use crate::schema::FieldType;
+use crate::value::Value;
+
+/// How long a statement that nobody waits for may still run before the server is asked to stop it.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long the server may take to stop it, or to roll back, before the connection is given up.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
+/// The savepoint around one write of the caller's transaction.
+const WRITE: &str = "farm_write";
+
+/// What was opened around a statement.
+enum Around {
+    Nothing,
+    Transaction,
+    Savepoint,
+}
+
+/// A connection held for one piece of work.
+pub(super) struct PostgresSession {
+    /// Present until drop.
+    link: Option<Pooled<Opener>>,
+    /// Whether the database was closed over this session.
+    closed: Arc<AtomicBool>,
+    in_transaction: bool,
+    /// Whether a statement was begun whose end nobody has seen.
+    busy: bool,
+    /// Whether a failed statement has made the server refuse all others of the transaction.
+    aborted: bool,
+    /// Whether the savepoint [`WRITE`] is set.
+    write_point: bool,
+}
+
+/// Executes a statement and collects its rows.
+async fn fetch(connection: &mut PgConnection, statement: &Statement, persistent: bool) -> Result<Fetched, SqlxError> {
+    let mut arguments = PgArguments::default();
+    for value in &statement.parameters {
+        arguments.add(Parameter(value)).map_err(SqlxError::Encode)?;
+    }
+    let query = query_with(AssertSqlSafe(Arc::clone(&statement.text)), arguments).persistent(persistent);
+    let mut rows = PostgresRows::new(&statement.kinds);
+    let mut affected = 0;
+    let mut stream = connection.fetch_many(query);
+    let mut malformed = None;
+    while let Some(item) = stream.try_next().await? {
+        match item {
+            Either::Left(done) => affected += done.rows_affected(),
+            // The rest of the answer is read all the same, so that the connection can go on.
+            Either::Right(row) => malformed = malformed.or(rows.push(&row).err()),
+        }
+    }
+    Ok(Fetched { rows: malformed.map_or(Ok(rows), Err), affected })
+}
+
+/// What a statement gave.
+struct Fetched {
+    rows: Result<PostgresRows>,
+    affected: u64,
+}
+
+impl PostgresSession {
+    pub(super) fn new(link: Pooled<Opener>, closed: &Arc<AtomicBool>) -> Self {
+        let closed = Arc::clone(closed);
+        let (in_transaction, busy, aborted, write_point) = (false, false, false, false);
+        Self { link: Some(link), closed, in_transaction, busy, aborted, write_point }
+    }
+
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed("the database was closed while this was under way"));
+        }
+        if self.busy || self.aborted {
+            let how = if self.busy { "was cancelled" } else { "has failed" };
+            return Err(Error::transaction_state(format!("a statement of the transaction {how}: roll it back")));
+        }
+        Ok(())
+    }
+
+    fn link(&mut self) -> &mut Pooled<Opener> {
+        self.link.as_mut().expect("the connection is present until drop")
+    }
+
+    /// The connection for one statement; to be followed by [`Self::ended`].
+    pub(super) fn started(&mut self) -> Result<&mut PgConnection> {
+        self.check()?;
+        self.busy = true;
+        Ok(&mut self.link().connection)
+    }
+
+    /// Notes how a statement ended. Its error breaks the caller's transaction, as PostgreSQL has it.
+    pub(super) fn ended<T>(&mut self, outcome: Result<T, SqlxError>) -> Result<T> {
+        self.busy = false;
+        if let Err(error) = &outcome {
+            if !is_survivable(error) {
+                self.link().poison();
+            }
+            self.aborted = self.in_transaction && !matches!(error, SqlxError::Encode(_));
+        }
+        outcome.map_err(translate)
+    }
+
+    /// Executes commands without parameters.
+    pub(super) async fn command(&mut self, text: &str) -> Result<()> {
+        let outcome = raw_sql(AssertSqlSafe(text.to_owned())).execute(self.started()?).await;
+        self.ended(outcome).map(|_| ())
+    }
+
+    /// Opens what must be around a read: behind a proxy a transaction, for each message may meet another session there.
+    async fn enter_read(&mut self) -> Result<Around> {
+        if self.in_transaction || !self.link().manager().is_proxied() {
+            return Ok(Around::Nothing);
+        }
+        self.begin(&TransactionOptions::default()).await?;
+        Ok(Around::Transaction)
+    }
+
+    /// Opens what must be around a write, such that its error leaves the caller's transaction usable, as on every other
+    /// database.
+    async fn enter_write(&mut self) -> Result<Around> {
+        if !self.in_transaction {
+            return self.enter_read().await;
+        }
+        if self.write_point {
+            self.command(&format!("RELEASE SAVEPOINT {WRITE}; SAVEPOINT {WRITE}")).await?;
+        } else {
+            self.command(&format!("SAVEPOINT {WRITE}")).await?;
+            self.write_point = true;
+        }
+        Ok(Around::Savepoint)
+    }
+
+    /// Closes it again, undoing what failed.
+    async fn leave<T>(&mut self, around: Around, outcome: Result<T>) -> Result<T> {
+        match (around, outcome) {
+            (Around::Transaction, Ok(done)) => self.commit().await.map(|()| done),
+            (Around::Transaction, Err(error)) => self.rollback().await.and(Err(error)),
+            (Around::Savepoint, Err(error)) if self.aborted && !self.link().is_poisoned() => {
+                self.aborted = false;
+                self.command(&format!("ROLLBACK TO SAVEPOINT {WRITE}")).await.and(Err(error))
+            }
+            (_, outcome) => outcome,
+        }
+    }
+
+    /// Executes a compiled statement. One whose plan a schema change has outdated is prepared anew.
+    async fn fetch(&mut self, statement: &Statement) -> Result<Fetched> {
+        let persistent = !self.link().manager().is_proxied();
+        let alone = !self.in_transaction;
+        let connection = self.started()?;
+        let mut outcome = fetch(connection, statement, persistent).await;
+        if let Err(error) = &outcome
+            && alone
+            && is_stale_plan(error)
+        {
+            outcome = match connection.clear_cached_statements().await {
+                Ok(()) => fetch(connection, statement, persistent).await,
+                Err(error) => Err(error),
+            };
+        }
+        self.ended(outcome)
+    }
+
+    /// Fetches rows of a compiled statement.
+    pub(super) async fn rows(&mut self, statement: &Statement) -> Result<PostgresRows> {
+        self.fetch(statement).await?.rows
+    }
+
+    /// Declares a cursor; its columns differ from stream to stream, so nothing of it is kept.
+    pub(super) async fn declare(&mut self, statement: &Statement) -> Result<()> {
+        let outcome = fetch(self.started()?, statement, false).await;
+        self.ended(outcome).map(|_| ())
+    }
+
+    /// Fetches from the cursor.
+    pub(super) async fn fetch_cursor(&mut self, statement: &Statement) -> Result<PostgresRows> {
+        let outcome = fetch(self.started()?, statement, false).await;
+        self.ended(outcome)?.rows
+    }
+
+    /// Ends the part of [`WRITE`] before something around it begins or ends.
+    async fn leave_write_point(&mut self) -> Result<()> {
+        if self.write_point {
+            self.write_point = false;
+            self.command(&format!("RELEASE SAVEPOINT {WRITE}")).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings a connection to rest whose statement or transaction was left; a failure poisons it.
+async fn settle(mut link: Pooled<Opener>, busy: bool, in_transaction: bool) {
+    // What cannot be brought to rest is closed.
+    link.poison();
+    if busy && timeout(PATIENCE, drain(&mut link.connection)).await.is_err() {
+        let process = link.process;
+        if process == 0 || timeout(LAST_CHANCE, link.manager().cancel(process)).await.is_err() {
+            return;
+        }
+        if !matches!(timeout(LAST_CHANCE, drain(&mut link.connection)).await, Ok(true)) {
+            return;
+        }
+    }
+    if in_transaction {
+        let rollback = raw_sql("ROLLBACK").execute(&mut link.connection);
+        if !matches!(timeout(LAST_CHANCE, rollback).await, Ok(Ok(_))) {
+            return;
+        }
+    }
+    link.clear_poison();
+}
+
+/// Reads what is still to come; whether the connection is ready then.
+async fn drain(connection: &mut PgConnection) -> bool {
+    // The error of the statement that was left comes first, then the answer to the ping.
+    for _ in 0..3 {
+        match connection.ping().await {
+            Ok(()) => return true,
+            Err(SqlxError::Database(_)) => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+impl Drop for PostgresSession {
+    fn drop(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        if (self.busy || self.in_transaction) && !link.is_poisoned() {
+            runtime::handle().spawn(settle(link, self.busy, self.in_transaction));
+        }
+    }
+}
+
+fn begin_text(options: &TransactionOptions) -> Result<String> {
+    let level = match options.isolation.as_deref().map(|level| level.to_lowercase().replace([' ', '-'], "_")) {
+        None => "",
+        Some(level) => match level.as_str() {
+            "read_uncommitted" => " ISOLATION LEVEL READ UNCOMMITTED",
+            "read_committed" => " ISOLATION LEVEL READ COMMITTED",
+            "repeatable_read" | "snapshot" => " ISOLATION LEVEL REPEATABLE READ",
+            "serializable" => " ISOLATION LEVEL SERIALIZABLE",
+            _ => {
+                return Err(Error::invalid_query(format!(
+                    "unknown isolation level {level:?}, expected one of read_uncommitted, read_committed, \
+                     repeatable_read, snapshot, serializable"
+                )));
+            }
+        },
+    };
+    Ok(format!("BEGIN{level}{}", if options.read_only { " READ ONLY" } else { "" }))
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
+        let reads = statement.text.starts_with("SELECT");
+        let around = if reads { self.enter_read().await? } else { self.enter_write().await? };
+        let outcome = self.rows(&statement).await;
+        Ok(Box::new(self.leave(around, outcome).await?))
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64> {
+        let around = self.enter_write().await?;
+        let outcome = self.fetch(&statement).await.map(|fetched| fetched.affected);
+        self.leave(around, outcome).await
+    }
+
+    async fn explain(&mut self, mut statement: Statement) -> Result<Value> {
+        statement.text = format!("EXPLAIN {}", statement.text).into();
+        statement.kinds = [FieldType::Text].into();
+        let around = self.enter_write().await?;
+        let outcome = self.rows(&statement).await;
+        let rows = self.leave(around, outcome).await?;
+        (0..rows.len()).map(|row| rows.cell(row, 0)?.to_value()).collect::<Result<Vec<_>>>().map(Value::List)
+    }
+
+    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+        let around = self.enter_write().await?;
+        let outcome = insert::insert(self, &statement, rows).await;
+        self.leave(around, outcome).await
+    }
+
+    async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+        Ok(Box::new(PostgresStream::open(self, statement, size).await?))
+    }
+
+    async fn native(&mut self, statement: &Value, parameters: &Value) -> Result<Value> {
+        let Value::Text(text) = statement else {
+            return Err(Error::invalid_query("a native statement for postgres is text"));
+        };
+        native::refuse_transaction_commands(text)?;
+        let around = self.enter_write().await?;
+        let outcome = native::execute(self, text, parameters).await;
+        self.leave(around, outcome).await
+    }
+
+    async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
+        let text = begin_text(options)?;
+        // Set before: if the caller goes away in between, the drop rolls back what may have begun.
+        self.in_transaction = true;
+        let outcome = self.command(&text).await;
+        if outcome.is_err() {
+            (self.in_transaction, self.aborted) = (false, false);
+        }
+        outcome
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        if self.aborted || self.busy {
+            // PostgreSQL would answer COMMIT with a rollback and call it a success.
+            let state = self.check();
+            self.rollback().await?;
+            return state;
+        }
+        let outcome = self.command("COMMIT").await;
+        if self.link().is_poisoned() {
+            let lost = outcome.err().map_or_else(String::new, |error| format!(": {}", error.message()));
+            return Err(Error::new(Kind::OutcomeUnknown, format!("the connection was lost while committing{lost}")));
+        }
+        // A commit that fails, such as one that lost against another transaction, has rolled back.
+        (self.in_transaction, self.aborted, self.write_point) = (false, false, false);
+        outcome
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        if self.link().is_poisoned() {
+            // The server ends the transaction with the connection.
+            self.in_transaction = false;
+            return Ok(());
+        }
+        if self.busy {
+            // What was cancelled in the middle is brought to rest by the same task that a drop starts.
+            if let Some(link) = self.link.take() {
+                runtime::handle().spawn(settle(link, true, true));
+            }
+            self.in_transaction = false;
+            return Ok(());
+        }
+        self.aborted = false;
+        self.command("ROLLBACK").await?;
+        (self.in_transaction, self.write_point) = (false, false);
+        Ok(())
+    }
+
+    async fn savepoint(&mut self, depth: usize) -> Result<()> {
+        self.leave_write_point().await?;
+        self.command(&format!("SAVEPOINT farm_{depth}")).await
+    }
+
+    async fn release(&mut self, depth: usize) -> Result<()> {
+        self.write_point = false;
+        self.command(&format!("RELEASE SAVEPOINT farm_{depth}")).await
+    }
+
+    async fn rollback_to(&mut self, depth: usize) -> Result<()> {
+        self.write_point = false;
+        if !self.busy {
+            self.aborted = false;
+        }
+        self.command(&format!("ROLLBACK TO SAVEPOINT farm_{depth}; RELEASE SAVEPOINT farm_{depth}")).await
+    }
+}

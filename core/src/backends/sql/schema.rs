@@ -1,0 +1,163 @@
+//! Tables and indexes from the contract: creates what is missing, refuses what is different, never drops.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Dialect;
+use crate::backend::{Session, TransactionOptions};
+use crate::backends::contract::{META, refuse_changes};
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Contract, Entity, Field, FieldType, Index};
+use crate::value::{Map, Value};
+
+/// How one database spells definitions, and tells which it has.
+pub(in crate::backends) trait Definitions: Dialect {
+    /// What keeps others from making the same changes until the transaction ends, if anything is needed.
+    fn lock(&self) -> Option<String>;
+
+    /// A query for the names of all tables and indexes, as `name`.
+    fn existing(&self) -> String;
+
+    /// A query for the columns of a table, its one parameter, as `name` and `type`.
+    fn columns(&self) -> String;
+
+    /// The type of a column.
+    fn column_type(&self, kind: &FieldType) -> String;
+
+    /// Whether a column of this stored type holds every value of the field and orders it as we do.
+    fn fits(&self, kind: &FieldType, stored: &str) -> bool;
+
+    /// The definition of a column.
+    fn column(&self, entity: &Entity, field: &Field) -> Result<String>;
+
+    /// The statement that makes a table.
+    fn create_table(&self, entity: &Entity) -> Result<String>;
+
+    /// The statement that makes an index.
+    fn create_index(&self, entity: &Entity, index: &Index) -> Result<String>;
+
+    /// The statement that makes the table of the stored contract where it is missing.
+    fn create_meta(&self) -> String;
+
+    /// The upsert of a `key` and its `value` there.
+    fn put_meta(&self) -> String;
+}
+
+async fn rows(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<Vec<Map>> {
+    let rows = session.native(&Value::from(sql), &Value::List(parameters)).await?;
+    Ok(rows.as_list().unwrap_or_default().iter().filter_map(|row| row.as_map().cloned()).collect())
+}
+
+async fn command(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<()> {
+    session.native(&Value::from(sql), &Value::List(parameters)).await.map(|_| ())
+}
+
+fn text(row: &Map, key: &str) -> String {
+    row.get(key).and_then(Value::as_text).unwrap_or_default().to_owned()
+}
+
+async fn existing(session: &mut dyn Session, definitions: &dyn Definitions) -> Result<HashSet<String>> {
+    let found = rows(session, &definitions.existing(), Vec::new()).await?;
+    Ok(found.iter().map(|row| text(row, "name")).collect())
+}
+
+/// The stored contract; a database without `_farm_meta` has none.
+pub(in crate::backends) async fn stored(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+) -> Result<Option<Contract>> {
+    if !existing(session, definitions).await?.contains(META) {
+        return Ok(None);
+    }
+    let (meta, key, value) = (definitions.table(META), definitions.quote("key"), definitions.quote("value"));
+    let found = rows(session, &format!("SELECT {value} FROM {meta} WHERE {key} = 'contract'"), Vec::new()).await?;
+    found.first().map(|row| Contract::parse(&text(row, "value"))).transpose()
+}
+
+/// Creates what is missing, in one transaction where definitions can be rolled back.
+pub(in crate::backends) async fn ensure(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+    contract: &Contract,
+) -> Result<Vec<String>> {
+    session.begin(&TransactionOptions::default()).await?;
+    match create_missing(session, definitions, contract).await {
+        Ok(created) => session.commit().await.map(|()| created),
+        Err(error) => {
+            session.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn create_missing(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+    contract: &Contract,
+) -> Result<Vec<String>> {
+    if let Some(lock) = definitions.lock() {
+        command(session, &lock, Vec::new()).await?;
+    }
+    let known = stored(session, definitions).await?;
+    refuse_changes(contract, known.as_ref())?;
+    let existing = existing(session, definitions).await?;
+    let mut created = Vec::new();
+    for entity in contract.entities() {
+        if existing.contains(&entity.name) {
+            add_columns(session, definitions, entity, &mut created).await?;
+        } else {
+            command(session, &definitions.create_table(entity)?, Vec::new()).await?;
+            created.push(format!("table {}", entity.name));
+        }
+        for index in &entity.indexes {
+            if !existing.contains(&index.name) {
+                command(session, &definitions.create_index(entity, index)?, Vec::new()).await?;
+                created.push(format!("index {} on {}", index.name, entity.name));
+            }
+        }
+    }
+    let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
+    command(session, &definitions.create_meta(), Vec::new()).await?;
+    for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
+        command(session, &definitions.put_meta(), vec![key.into(), value.into()]).await?;
+    }
+    Ok(created)
+}
+
+/// Adds columns that the table does not have, where old rows can have a value for them.
+async fn add_columns(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+    entity: &Entity,
+    created: &mut Vec<String>,
+) -> Result<()> {
+    let found = rows(session, &definitions.columns(), vec![entity.name.as_str().into()]).await?;
+    let columns: HashMap<String, String> = found.iter().map(|row| (text(row, "name"), text(row, "type"))).collect();
+    for field in &entity.fields {
+        let (table, name) = (&entity.name, &field.name);
+        match columns.get(name) {
+            Some(stored) if definitions.fits(&field.kind, stored) => {}
+            Some(stored) => {
+                let (kind, wanted) = (field.kind.name(), definitions.column_type(&field.kind));
+                let message =
+                    format!("{table}.{name} is declared {kind}, stored as {wanted}, but the table has {stored}");
+                return Err(mismatch(entity, field, message));
+            }
+            None if field.primary_key || (!field.nullable && field.default.is_none()) => {
+                let message =
+                    format!("{table}.{name} is new and has no value for the rows that exist: write a migration");
+                return Err(mismatch(entity, field, message));
+            }
+            None => {
+                let definition = definitions.column(entity, field)?;
+                let sql = format!("ALTER TABLE {} ADD COLUMN {definition}", definitions.table(table));
+                command(session, &sql, Vec::new()).await?;
+                created.push(format!("column {table}.{name}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(entity: &Entity, field: &Field, message: String) -> Error {
+    Error::new(Kind::ContractMismatch, message).with("entity", entity.name.as_str()).with("field", field.name.as_str())
+}
