@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before tests are captured.
     _stderr = os.dup(2)
     config.addinivalue_line("markers", "every_backend: runs once for each backend")
+    config.addinivalue_line("markers", "only(*backends): in a module of every backend, runs for these")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
     if not config.pluginmanager.is_registered(pytest_plugin):
@@ -66,8 +67,9 @@ def _patient(test: Any, seconds: int) -> Any:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test of a module that is marked `every_backend` runs once for each, if it asks for a URL."""
+    only = metafunc.definition.get_closest_marker("only")
     if "url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_backend"):
-        metafunc.parametrize("url", BACKENDS, indirect=True)
+        metafunc.parametrize("url", only.args if only else BACKENDS, indirect=True)
 
 
 @pytest.fixture

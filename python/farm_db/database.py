@@ -212,6 +212,24 @@ class Database:
         """
         return str(_native.parse_url(locate(self._url, self._options)[0])["url"])
 
+    @property
+    def backend(self) -> str:
+        """The kind of database: `"sqlite"`, `"postgres"`, `"mysql"` or `"mongodb"`.
+
+        Raises:
+            InvalidConfigurationError: if the URL is malformed.
+        """
+        return str(_native.parse_url(locate(self._url, self._options)[0])["backend"])
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """What this kind of database can do, such as `savepoints`; docs/backends.md lists the facts.
+
+        Raises:
+            DatabaseClosedError: if the database is not connected.
+        """
+        return dict(self._open().capabilities)
+
     def bind(self) -> None:
         """Makes the models' own verbs (`Resource.find`, `resource.save`) use this database; `connect` does it too."""
         for name, repository in self._repositories.items():

@@ -154,6 +154,14 @@ def order(value: Any) -> Any:
     return (len(value), value) if isinstance(value, bytes) else value
 
 
+def as_held(capabilities: dict[str, Any], value: Any) -> Any:
+    """A value as a backend with these capabilities gives it back; `None` where it declares to refuse it."""
+    if isinstance(value, Decimal) and value.as_tuple().exponent > 0 and not capabilities["positive_exponents"]:
+        plain = Decimal(f"{value:f}")
+        return plain if len(plain.as_tuple().digits) <= 34 else None
+    return value
+
+
 def same(found: Any, given_: Any) -> bool:
     """Equality to the bit and the type: 1.10 is not 1.1, True is not 1; one moment is one moment in any zone, and zero
     may lose its sign."""

@@ -13,6 +13,8 @@ import pytest
 from farm_db import ALL, Database, Document, FarmDbError, Field, ObjectId, Repository, errors
 from support import Address, Article, Resource, Seat, Stranger, User, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 
 class Loose(Document, table="loose"):
     """Every kind of field, nullable, so that a wrong value is the only thing wrong."""

@@ -30,6 +30,8 @@ from farm_db import (
 )
 from support import Article, User, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 
 class Timed(Document, TimestampMixin, table="timed"):
     id: int = Field(primary_key=True)
@@ -279,6 +281,7 @@ async def test_to_dict_is_free_of_object_ids_and_of_none_unless_asked(db: Databa
     assert row.to_dict(exclude_none=False)["deleted_at"] is None
 
 
+@pytest.mark.only("sqlite")
 async def test_the_documents_tell_their_table_and_indexes(db: Database) -> None:
     assert Article.get_collection_name() == "articles"
     assert "created_at" in Article.get_indexes()

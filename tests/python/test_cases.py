@@ -91,19 +91,26 @@ class Engine:
         return await self.repositories[entity].dicts(query, None)
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
-    """One engine a file, open while all its cases run; each case has a loop of its own."""
+def open_engines(
+    backend: str, data: dict[str, Any], folders: pytest.TempPathFactory
+) -> Generator[dict[str, Engine]]:
+    """An engine for each file of cases, in a database of its own."""
     with ExitStack() as stack:
-        urls = {
-            name: stack.enter_context(temporary_url(request.param, tmp_path_factory.mktemp(name))) for name in FILES
+        engines = {
+            name: Engine(stack.enter_context(temporary_url(backend, folders.mktemp(name))), content["contract"])
+            for name, content in data.items()
         }
-        engines = {name: Engine(urls[name], DATA[name]["contract"]) for name in FILES}
         for engine in engines.values():
             asyncio.run(engine.open())
         yield engines
         for engine in engines.values():
             asyncio.run(engine.close())
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
+    """One engine a file, open while all its cases run; each case has a loop of its own."""
+    yield from open_engines(request.param, DATA, tmp_path_factory)
 
 
 async def outcome(work: Any, expected: Any) -> Any:

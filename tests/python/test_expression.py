@@ -29,6 +29,8 @@ from farm_db.expression import compile_filters
 from farm_db.filters import sort_of, translate, update_of
 from farm_db.records import changes_of
 
+pytestmark = pytest.mark.every_backend
+
 
 class Colour(Enum):
     RED = "red"

@@ -17,6 +17,8 @@ from farm_db import ALL, Database, Page, Repository, Transaction, UniqueViolatio
 from farm_db.fastapi import JSONBytesResponse, combine
 from support import Article, Resource, User
 
+pytestmark = pytest.mark.every_backend
+
 
 def build(database: Database) -> FastAPI:
     app = FastAPI(lifespan=database.lifespan)
@@ -179,7 +181,7 @@ async def test_every_kind_of_error_has_its_answer_and_server_errors_keep_secrets
 
 
 async def test_a_pool_that_is_used_up_is_answered_with_503(url: str) -> None:
-    database = Database(url, models=[Resource], acquire_timeout=0.1)
+    database = Database(url, models=[Resource], acquire_timeout=0.1, max_size=1)
     async with running(build(database)) as client, database.transaction():
         answer = await client.post("/resources", json={"id": "a", "name": "n"})
         assert answer.status_code == 503

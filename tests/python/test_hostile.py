@@ -16,6 +16,8 @@ from farm_db import Database, Document, FarmDbError, Field, InvalidSchemaError, 
 from samples import keys
 from support import User, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 NAUGHTY_NAMES = [
     'a"b',
     "a'b",

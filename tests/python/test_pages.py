@@ -12,6 +12,8 @@ import pytest
 from farm_db import Database, InvalidCursorError, InvalidQueryError, Page, Repository
 from support import Address, Resource, Seat, opened
 
+pytestmark = pytest.mark.every_backend
+
 ROWS = [
     Resource(
         id=f"r{n:03}",

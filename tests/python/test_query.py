@@ -21,6 +21,8 @@ from farm_db import (
 )
 from support import Address, Resource, eventually, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 CITIES = ["Bonn", "Berlin", None, "Köln"]
 ROWS = [

@@ -21,6 +21,8 @@ from farm_db import (
 )
 from support import Counter, User, eventually, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.fixture
 async def db(url: str) -> AsyncGenerator[Database]:

@@ -28,6 +28,8 @@ from pydantic import (
 from farm_db import Database, Document, Field, ObjectId
 from support import opened
 
+pytestmark = pytest.mark.every_backend
+
 T = TypeVar("T")
 UserId = NewType("UserId", int)
 

@@ -21,6 +21,8 @@ from farm_db import (
 )
 from support import Address, Resource, User, failure, opened
 
+pytestmark = pytest.mark.every_backend
+
 
 class Change(BaseModel):
     """What an endpoint takes for a PATCH."""

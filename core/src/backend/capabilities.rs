@@ -42,4 +42,6 @@ capabilities! {
     infinite_floats: bool,
     /// Negative zero is told from zero.
     negative_zero: bool,
+    /// A decimal with a positive exponent keeps it; elsewhere `1E+2` becomes the equal `100`.
+    positive_exponents: bool,
 }

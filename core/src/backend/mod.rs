@@ -15,7 +15,7 @@ pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Stateme
 pub use rows::{Cell, Rows, ValueRows};
 
 use crate::error::Result;
-use crate::schema::Contract;
+use crate::schema::{Contract, FieldType};
 use crate::value::{Map, Value};
 
 /// What a session is wanted for.
@@ -47,6 +47,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The native statement of an operation. Pure. What the engine cannot do exactly is in the statement's residual.
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement>;
+
+    /// The value as a column of this type will give it back, such as a moment in the precision that the engine has; the
+    /// loss is one that [`Capabilities`] declare. `invalid_value` where the engine cannot hold it at all.
+    fn stored(&self, kind: &FieldType, value: Value) -> Result<Value>;
 
     /// Opens the database and proves that it answers.
     async fn connect(&self) -> Result<()>;

@@ -15,7 +15,7 @@ impl Repository {
         let now = DateTime::now();
         let many = records.len() > 1;
         let check = |(index, record)| {
-            let checked = self.entity.check_insert(record, now);
+            let checked = self.entity.check_insert(record, now).and_then(|row| self.as_stored(row));
             checked.map_err(|error: Error| if many { error.with("row", index) } else { error })
         };
         let mut rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
@@ -32,6 +32,18 @@ impl Repository {
             }
         }
         Ok(self.row_set(rows))
+    }
+
+    /// A checked row as the database will give it back.
+    pub(super) fn as_stored(&self, row: Vec<Value>) -> Result<Vec<Value>> {
+        row.into_iter().enumerate().map(|(position, value)| self.stored_value(position, value)).collect()
+    }
+
+    /// A checked value of one field as the database will give it back.
+    pub(super) fn stored_value(&self, position: usize, value: Value) -> Result<Value> {
+        let field = &self.entity.fields[position];
+        let stored = self.database.backend().stored(&field.kind, value);
+        stored.map_err(|error| error.under(&field.name).with("field", field.name.as_str()))
     }
 
     /// The position of the key that the database counts.
@@ -61,13 +73,13 @@ impl Repository {
         let on = self.unique_fields(&on)?;
         let now = DateTime::now();
         let given: Vec<bool> = record.iter().map(Option::is_some).collect();
-        let row = self.entity.check_insert(record, now)?;
+        let row = self.as_stored(self.entity.check_insert(record, now)?)?;
         if let Some(missing) = on.iter().find(|position| row[**position].is_null()) {
             let name = &self.entity.fields[*missing].name;
             return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found"))
                 .with("field", name.as_str()));
         }
-        let changes = self.changes_on_conflict(&row, &given, &on, now);
+        let changes = self.stored_changes(self.changes_on_conflict(&row, &given, &on, now))?;
         let conflict = Conflict { on, row, changes };
         let insert = Insert { entity: &self.entity, conflict: Some(conflict) };
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;

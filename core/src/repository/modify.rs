@@ -93,6 +93,15 @@ impl Repository {
         Write { entity: &self.entity, filter: &which.filter, sort: &which.sort, one: which.one, returning }
     }
 
+    /// Changes to values as the database will give them back.
+    pub(super) fn stored_changes(&self, changes: Changes) -> Result<Changes> {
+        let stored = changes.0.into_iter().map(|(position, set)| match set {
+            SetTo::Value(value) => Ok((position, SetTo::Value(self.stored_value(position, value)?))),
+            plus @ SetTo::Plus(_) => Ok((position, plus)),
+        });
+        stored.collect::<Result<_>>().map(Changes)
+    }
+
     /// Executes an update whose rows do not matter; `None` where the engine cannot do it alone.
     pub(super) async fn write_count(
         &self,
@@ -101,7 +110,7 @@ impl Repository {
         tx: Option<&Transaction>,
         verb: Verb,
     ) -> Result<Option<u64>> {
-        let operation = Operation::Update(self.write(which, false), changes);
+        let operation = Operation::Update(self.write(which, false), self.stored_changes(changes)?);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
         let mut lease = self.lease(verb, tx).await?;
         lease.session()?.execute(statement).await.map(Some)
@@ -115,7 +124,7 @@ impl Repository {
         tx: Option<&Transaction>,
         verb: Verb,
     ) -> Result<Option<RowSet>> {
-        let operation = Operation::Update(self.write(which, true), changes);
+        let operation = Operation::Update(self.write(which, true), self.stored_changes(changes)?);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
         let mut lease = self.lease(verb, tx).await?;
         let columns = statement.columns.clone();
@@ -163,13 +172,14 @@ impl Repository {
         let mut changes = Changes::default();
         let mut after = before.to_vec();
         for (position, field) in entity.fields.iter().enumerate() {
-            let value = document.shift_remove(&field.name).unwrap_or_default();
+            let value = self.stored_value(position, document.shift_remove(&field.name).unwrap_or_default())?;
             if value != before[position] {
                 after[position] = value.clone();
                 changes.0.push((position, SetTo::Value(value)));
             }
         }
         touch(entity, &mut changes, now);
+        let changes = self.stored_changes(changes)?;
         for (position, set) in &changes.0 {
             match set {
                 SetTo::Value(value) => after[*position] = value.clone(),
@@ -332,7 +342,7 @@ impl Repository {
             }
         }
         let now = DateTime::now();
-        let row = entity.check_insert(record, now)?;
+        let row = self.as_stored(entity.check_insert(record, now)?)?;
         let kept = |position: usize| match entity.fields[position].auto {
             Some(Auto::Created | Auto::Updated | Auto::Version) => true,
             _ => entity.key.contains(&position),

@@ -7,7 +7,7 @@ use sqlx_postgres::PgConnection;
 
 use super::dialect::{Postgres, column_type, is_counted, quote};
 use super::session::PostgresSession;
-use super::wire::{check_scale, write, write_sized};
+use super::wire::{write, write_sized};
 use crate::backend::{Rows, Statement};
 use crate::backends::sql::{Dialect, for_column};
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ impl InsertPlan {
             let sequence = dialect.sequence(entity, &entity.fields[position]);
             let advance = format!(
                 "SELECT CASE WHEN gap > {SMALL_GAP} THEN setval(sequence, $1::bigint) WHEN gap > 0 THEN \
-                 (SELECT max(nextval(sequence)) FROM generate_series(1, gap)) END \
+                 (SELECT max(number) FROM (SELECT nextval(sequence) AS number FROM generate_series(1, gap)) AS drawn) END \
                  FROM (SELECT sequence, $1::bigint - COALESCE(pg_sequence_last_value(sequence), 0) AS gap \
                  FROM (SELECT {sequence}::regclass AS sequence) AS named) AS measured"
             );
@@ -58,20 +58,6 @@ impl InsertPlan {
             columns: entity.fields.iter().map(|field| (field.name.clone(), field.kind.clone())).collect(),
             counted,
         }
-    }
-}
-
-/// Refuses what a column would not give back as it was.
-pub(super) fn check_row(entity: &Entity, row: &[Value]) -> Result<()> {
-    let columns = entity.fields.iter().map(|field| field.name.as_str());
-    columns.zip(row).try_for_each(|(name, value)| check_value(name, value))
-}
-
-/// Refuses one value of a scalar column.
-pub(super) fn check_value(name: &str, value: &Value) -> Result<()> {
-    match value {
-        Value::Decimal(number) => check_scale(number).map_err(|error| error.under(name)),
-        _ => Ok(()),
     }
 }
 
@@ -97,10 +83,6 @@ pub(super) async fn insert(
     let plan = statement.native.clone().and_then(|native| native.downcast::<InsertPlan>().ok());
     let plan = plan.ok_or_else(|| Error::internal("an insert without its plan"))?;
     let many = rows.len() > 1;
-    for (index, row) in rows.iter().enumerate() {
-        let checked = plan.columns.iter().zip(row).try_for_each(|((name, _), value)| check_value(name, value));
-        checked.map_err(|error| if many { error.with("row", index) } else { error })?;
-    }
     let count = rows.len();
     let largest =
         plan.counted.as_ref().and_then(|counted| rows.iter().filter_map(|row| row[counted.position].as_int()).max());

@@ -19,17 +19,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::connection::Opener;
-use self::insert::{InsertPlan, check_row, check_value};
+use self::insert::InsertPlan;
 use self::session::PostgresSession;
-use crate::backend::{Access, Backend, Capabilities, Operation, Session, SetTo, Statement};
+use crate::backend::{Access, Backend, Capabilities, Insert, Operation, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
 use crate::runtime;
-use crate::schema::Contract;
-use crate::value::Map;
+use crate::schema::{Contract, FieldType};
+use crate::value::{BigDecimal, MAX_DIGITS, Map, Value, format_decimal};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
@@ -44,6 +44,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_bind_parameters: 65_535,
     infinite_floats: true,
     negative_zero: false,
+    positive_exponents: false,
 };
 
 /// How long `close` waits for work under way.
@@ -77,6 +78,20 @@ impl Postgres {
     }
 }
 
+/// The number without a positive exponent.
+fn plain_decimal(number: BigDecimal) -> Result<BigDecimal> {
+    if number.fractional_digit_count() >= 0 {
+        return Ok(number);
+    }
+    let digits = number.digits().saturating_add_signed(-number.fractional_digit_count());
+    if digits > MAX_DIGITS && number != BigDecimal::from(0) {
+        let message =
+            format!("postgres writes every digit, and {} would have more than {MAX_DIGITS}", format_decimal(&number));
+        return Err(Error::invalid_value(message));
+    }
+    Ok(number.with_scale(0))
+}
+
 #[async_trait]
 impl Backend for Postgres {
     fn name(&self) -> &'static str {
@@ -89,20 +104,18 @@ impl Backend for Postgres {
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
         let mut statement = compile(&self.dialect, operation)?;
-        match operation {
-            Operation::Insert(insert) => match &insert.conflict {
-                None => statement.native = Some(Arc::new(InsertPlan::new(&self.dialect, insert.entity))),
-                Some(conflict) => check_row(insert.entity, &conflict.row)?,
-            },
-            Operation::Update(write, changes) => {
-                for (column, set) in &changes.0 {
-                    let (SetTo::Value(value) | SetTo::Plus(value)) = set;
-                    check_value(&write.entity.fields[*column].name, value)?;
-                }
-            }
-            _ => {}
+        if let Operation::Insert(Insert { entity, conflict: None }) = operation {
+            statement.native = Some(Arc::new(InsertPlan::new(&self.dialect, entity)));
         }
         Ok(statement)
+    }
+
+    /// `numeric` writes every digit before the point.
+    fn stored(&self, kind: &FieldType, value: Value) -> Result<Value> {
+        match value {
+            Value::Decimal(number) if matches!(kind, FieldType::Decimal) => Ok(Value::Decimal(plain_decimal(number)?)),
+            value => Ok(value),
+        }
     }
 
     async fn connect(&self) -> Result<()> {

@@ -46,6 +46,9 @@ impl PostgresRows {
                 let text = numeric_text(bytes)
                     .ok_or_else(|| Error::backend("postgres: a numeric column holds NaN or an infinity"))?;
                 self.block.extend_from_slice(text.as_bytes());
+            } else if let ([1, json @ ..], false) = (bytes, self.kinds[column].is_scalar()) {
+                // `jsonb` begins with its version, and puts blanks where we have none.
+                compact(json, &mut self.block);
             } else {
                 self.block.extend_from_slice(bytes);
             }
@@ -64,6 +67,19 @@ impl Rows for PostgresRows {
     fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
         let Some((start, end)) = self.cells[row * self.width + column] else { return Ok(Cell::Null) };
         decode(&self.kinds[column], &self.block[start..end])
+    }
+}
+
+/// Appends JSON without the blanks between its parts.
+fn compact(json: &[u8], out: &mut Vec<u8>) {
+    let (mut inside, mut escaped) = (false, false);
+    for &byte in json {
+        if !inside && byte == b' ' {
+            continue;
+        }
+        inside ^= byte == b'"' && !escaped;
+        escaped = inside && byte == b'\\' && !escaped;
+        out.push(byte);
     }
 }
 
@@ -95,10 +111,7 @@ fn decode<'a>(kind: &FieldType, bytes: &'a [u8]) -> Result<Cell<'a>> {
             Cell::Date(Date::from_days(days.ok_or_else(wrong)?).map_err(|_| wrong())?)
         }
         FieldType::Time => Cell::Time(time(bytes).ok_or_else(wrong)?),
-        FieldType::List(_) | FieldType::Map(_) | FieldType::Model(_) | FieldType::Any => {
-            // `jsonb` begins with its version, which no JSON text does.
-            Cell::Json(text()?.trim_start_matches('\u{1}'))
-        }
+        FieldType::List(_) | FieldType::Map(_) | FieldType::Model(_) | FieldType::Any => Cell::Json(text()?),
     })
 }
 

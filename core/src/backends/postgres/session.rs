@@ -269,6 +269,8 @@ impl Drop for PostgresSession {
 
 fn begin_text(options: &TransactionOptions) -> Result<String> {
     let level = match options.isolation.as_deref().map(|level| level.to_lowercase().replace([' ', '-'], "_")) {
+        // Reading sees one moment, as everywhere; it can lose against nobody.
+        None if options.read_only => " ISOLATION LEVEL REPEATABLE READ",
         None => "",
         Some(level) => match level.as_str() {
             "read_uncommitted" => " ISOLATION LEVEL READ UNCOMMITTED",

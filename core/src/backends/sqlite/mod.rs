@@ -27,8 +27,8 @@ use crate::config::{Config, Location, PoolOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
 use crate::runtime;
-use crate::schema::Contract;
-use crate::value::Map;
+use crate::schema::{Contract, FieldType};
+use crate::value::{Map, Value};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
@@ -43,6 +43,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_bind_parameters: 32_766,
     infinite_floats: true,
     negative_zero: false,
+    positive_exponents: true,
 };
 
 /// How long `close` waits for work under way.
@@ -104,6 +105,10 @@ impl Backend for Sqlite {
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
         compile(&dialect::Sqlite, operation)
+    }
+
+    fn stored(&self, _kind: &FieldType, value: Value) -> Result<Value> {
+        Ok(value)
     }
 
     async fn connect(&self) -> Result<()> {
