@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast bench lint fmt build clean help
+.PHONY: demo serve test test-fast servers bench lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -23,6 +23,10 @@ test: ## every test; ends with one line: N passed, N failed, N skipped
 test-fast: ## the tests without release builds and slow ones
 	@$(PREPARE) test
 	@$(PYTHON) scripts/test.py --fast
+
+servers: ## private servers until Ctrl-C, as the tests use them; prints their URLs
+	@$(PREPARE) test
+	@$(PYTHON) scripts/servers.py
 
 bench: ## against other libraries on SQLite, a few minutes; QUICK=1 for a look, ARGS="--only farm_db,aiosqlite"
 	@$(PREPARE) bench

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import servers
 from workspace import REPORTS, ROOT, output, say, triple, venv_python
 
 PYTHON = venv_python(ROOT / ".venv")
@@ -178,7 +179,9 @@ def main() -> int:
     arguments = parser.parse_args()
     REPORTS.mkdir(parents=True, exist_ok=True)
     chosen = [runner for runner in runners(arguments.fast) if (arguments.only or "") in runner.name]
-    outcomes = {runner.name: runner.run() for runner in chosen}
+    with servers.running() as variables:
+        os.environ.update(variables)
+        outcomes = {runner.name: runner.run() for runner in chosen}
 
     width = max((len(name) for name in outcomes), default=0)
     print(f"\n{'-' * min(78, shutil.get_terminal_size().columns)}")

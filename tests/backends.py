@@ -13,7 +13,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from farm_db import Database
 
@@ -48,8 +47,8 @@ def temporary_url(backend: str, folder: Path) -> Generator[str]:
         yield f"sqlite:///{folder / 'app.db'}"
         return
     server, name = server_url(backend), f"farm_{uuid.uuid4().hex}"
-    asyncio.run(execute(server, f"CREATE DATABASE {name}"))
     try:
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        # A schema, because a whole database takes ten times as long to make.
+        yield f"{server}?schema={name}"
     finally:
-        asyncio.run(execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+        asyncio.run(execute(server, f"DROP SCHEMA IF EXISTS {name} CASCADE"))

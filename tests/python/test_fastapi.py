@@ -180,8 +180,9 @@ async def test_every_kind_of_error_has_its_answer_and_server_errors_keep_secrets
     assert ("retry-after" in answer.headers) is (kind.retryable and kind.http_status == 503)
 
 
+@pytest.mark.only("sqlite")
 async def test_a_pool_that_is_used_up_is_answered_with_503(url: str) -> None:
-    database = Database(url, models=[Resource], acquire_timeout=0.1, max_size=1)
+    database = Database(url, models=[Resource], acquire_timeout=0.1)
     async with running(build(database)) as client, database.transaction():
         answer = await client.post("/resources", json={"id": "a", "name": "n"})
         assert answer.status_code == 503

@@ -8,6 +8,7 @@ use sqlx_core::connection::{ConnectOptions, Connection};
 use sqlx_core::query_scalar::query_scalar;
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
+use super::dialect;
 use super::error::translate;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Kind, Result};
@@ -159,6 +160,10 @@ fn options(config: &Config, server: &Server, endpoint: &Endpoint) -> Result<PgCo
     options = options.statement_cache_capacity(cache);
     if let Some(timeout) = config.statement_timeout {
         options = options.options([("statement_timeout", timeout.as_millis().to_string())]);
+    }
+    if let Some(schema) = parameters.text("schema") {
+        // For native statements; ours name the schema.
+        options = options.options([("search_path", dialect::quote(schema))]);
     }
     Ok(options)
 }
