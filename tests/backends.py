@@ -13,14 +13,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from farm_db import Database
 
 #: Every backend that there is.
-BACKENDS = ("sqlite", "postgres")
+BACKENDS = ("sqlite", "postgres", "mongodb")
 
 #: Where the URL of each server stands.
-VARIABLES = {"postgres": "FARM_TEST_POSTGRES_URL"}
+VARIABLES = {"postgres": "FARM_TEST_POSTGRES_URL", "mongodb": "FARM_TEST_MONGODB_URL"}
 
 
 def server_url(backend: str) -> str:
@@ -47,6 +48,13 @@ def temporary_url(backend: str, folder: Path) -> Generator[str]:
         yield f"sqlite:///{folder / 'app.db'}"
         return
     server, name = server_url(backend), f"farm_{uuid.uuid4().hex}"
+    if backend == "mongodb":
+        url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        try:
+            yield url
+        finally:
+            asyncio.run(execute(url, {"dropDatabase": 1}))
+        return
     try:
         # A schema, because a whole database takes ten times as long to make.
         yield f"{server}?schema={name}"

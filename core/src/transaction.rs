@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
 use crate::backend::{Access, RowBatches, Session, TransactionOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::runtime;
 
@@ -233,6 +233,8 @@ impl Transaction {
 pub(crate) struct Unit {
     lease: Lease,
     open: bool,
+    /// Whether there is no savepoint to go back to, so that a failure breaks the caller's transaction.
+    bare: bool,
 }
 
 /// The number of the savepoint of a unit: units do not nest.
@@ -241,12 +243,16 @@ const UNIT: usize = 0;
 impl Unit {
     /// Begins a transaction, or a savepoint inside the caller's.
     pub(crate) async fn begin(mut lease: Lease) -> Result<Self> {
+        let mut bare = false;
         if lease.is_shared() {
-            lease.session()?.savepoint(UNIT).await?;
+            match lease.session()?.savepoint(UNIT).await {
+                Err(error) if error.kind() == Kind::Unsupported => bare = true,
+                outcome => outcome?,
+            }
         } else {
             lease.session()?.begin(&TransactionOptions::default()).await?;
         }
-        Ok(Self { lease, open: true })
+        Ok(Self { lease, open: true, bare })
     }
 
     pub(crate) fn lease(&mut self) -> &mut Lease {
@@ -256,6 +262,13 @@ impl Unit {
     /// Keeps the effect if `outcome` is a success, undoes it otherwise.
     pub(crate) async fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
         let shared = self.lease.is_shared();
+        if self.bare {
+            if outcome.is_err() {
+                self.lease.break_transaction();
+            }
+            self.open = false;
+            return outcome;
+        }
         let session = self.lease.session()?;
         match (&outcome, shared) {
             (Ok(_), true) => session.release(UNIT).await?,

@@ -22,6 +22,8 @@ capabilities! {
     transactions: bool,
     /// Savepoints inside transactions.
     savepoints: bool,
+    /// A failed statement leaves the transaction around it usable.
+    failed_statements: bool,
     /// Schema changes can be rolled back.
     transactional_ddl: bool,
     /// Indexes over a part of the rows.
@@ -44,4 +46,8 @@ capabilities! {
     negative_zero: bool,
     /// A decimal with a positive exponent keeps it; elsewhere `1E+2` becomes the equal `100`.
     positive_exponents: bool,
+    /// Moments are kept in steps of so many microseconds, rounded down.
+    moment_precision: i64,
+    /// Days and times of day are told from text where the contract leaves the type free.
+    free_days: bool,
 }

@@ -1,6 +1,7 @@
 //! The databases. Adding one is a folder here and a line in [`open`].
 
 mod contract;
+mod mongodb;
 mod postgres;
 mod sql;
 mod sqlite;
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
     match config.backend() {
         BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
+        BackendKind::Mongodb => Ok(Arc::new(mongodb::Mongodb::new(config))),
         BackendKind::Postgres => Ok(Arc::new(postgres::Postgres::new(config))),
         other => Err(Error::unsupported(format!("this version of farm-db has no backend for {}", other.name()))
             .with("backend", other.name())),

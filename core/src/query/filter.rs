@@ -60,6 +60,15 @@ pub enum Comparison {
     Lte,
 }
 
+/// A regular expression as it was written.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    /// `$regex`
+    pub source: String,
+    /// `$options`
+    pub options: String,
+}
+
 /// A test of the value or values at a path. `$ne` is `Not(Compare(Eq, ..))`, `$nin` is `Not(In(..))`.
 #[derive(Clone, Debug)]
 pub enum Test {
@@ -71,8 +80,8 @@ pub enum Test {
     Exists(bool),
     /// The value or an element has one of these types.
     Type(Vec<TypeName>),
-    /// Text, or an element that is text, in which the expression is found. The flags are those of `$options`.
-    Regex(regex::Regex, String),
+    /// Text, or an element that is text, in which the expression is found.
+    Regex(regex::Regex, Expression),
     /// A list of this length.
     Size(u64),
     /// Every test holds, as `$all` means it (each by the value or by one element).

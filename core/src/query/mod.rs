@@ -30,7 +30,7 @@ mod sort_key;
 mod update;
 
 pub use aggregate::Aggregation;
-pub use filter::{Comparison, Filter, Test, TypeName};
+pub use filter::{Comparison, Expression, Filter, Test, TypeName};
 pub use grouping::Grouping;
 pub use matcher::{matches, values_at};
 pub use sort::{Sort, SortField};

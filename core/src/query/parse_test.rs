@@ -3,7 +3,7 @@
 //! Invariant: operands fit what the contract declares at the path; what mongod refuses is refused.
 //! Not for: resolving paths (`parse_filter`). Source: MongoDB manual, "Query and Projection Operators".
 
-use super::filter::{Comparison, Filter, Test, TypeName};
+use super::filter::{Comparison, Expression, Filter, Test, TypeName};
 use super::operand::operand;
 use super::parse_filter::{Scope, check_depth, parse_document};
 use super::{operators as names, pattern};
@@ -257,5 +257,5 @@ fn parse_regex(target: Target<'_>, value: &Value, options: Option<&Value>) -> Re
         Some(options) => options.as_text().ok_or_else(|| malformed("$options", "text"))?,
     };
     let regex = pattern::compile(source, options)?;
-    Ok(Test::Regex(regex, options.to_owned()))
+    Ok(Test::Regex(regex, Expression { source: source.to_owned(), options: options.to_owned() }))
 }

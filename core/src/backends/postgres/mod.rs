@@ -34,6 +34,7 @@ use crate::value::{BigDecimal, MAX_DIGITS, Map, Value, format_decimal};
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
     savepoints: true,
+    failed_statements: true,
     transactional_ddl: true,
     partial_indexes: true,
     descending_indexes: true,
@@ -45,6 +46,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     infinite_floats: true,
     negative_zero: false,
     positive_exponents: false,
+    moment_precision: 1,
+    free_days: true,
 };
 
 /// How long `close` waits for work under way.

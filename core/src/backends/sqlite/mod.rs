@@ -33,6 +33,7 @@ use crate::value::{Map, Value};
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
     savepoints: true,
+    failed_statements: true,
     transactional_ddl: true,
     partial_indexes: true,
     descending_indexes: true,
@@ -44,6 +45,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     infinite_floats: true,
     negative_zero: false,
     positive_exponents: true,
+    moment_precision: 1,
+    free_days: true,
 };
 
 /// How long `close` waits for work under way.

@@ -1,0 +1,146 @@
+//! MongoDB on its own driver, which pools and retries by itself: BSON both ways, the key as `_id`, the query language as
+//! it is.
+
+mod client;
+mod commands;
+mod compile;
+mod error;
+mod filter;
+mod info;
+mod layout;
+mod rows;
+mod schema;
+mod session;
+mod stream;
+mod values;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::client::{Figures, Store, on_runtime};
+use self::session::MongoSession;
+use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Contract, FieldType};
+use crate::value::{Map, Value};
+
+static CAPABILITIES: Capabilities = Capabilities {
+    transactions: true,
+    savepoints: false,
+    failed_statements: false,
+    transactional_ddl: false,
+    partial_indexes: true,
+    descending_indexes: true,
+    path_indexes: true,
+    returning: true,
+    concurrent_writers: true,
+    auto_increment: true,
+    max_bind_parameters: i64::MAX,
+    infinite_floats: true,
+    negative_zero: false,
+    positive_exponents: true,
+    moment_precision: 1000,
+    free_days: false,
+};
+
+/// How long `close` waits for work under way, and how often it looks.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
+
+/// A MongoDB database.
+pub(crate) struct Mongodb {
+    config: Arc<Config>,
+    figures: Arc<Figures>,
+    store: Mutex<Option<Arc<Store>>>,
+}
+
+impl Mongodb {
+    /// A backend for this configuration; nothing is opened yet.
+    pub(crate) fn new(config: &Arc<Config>) -> Self {
+        Self { config: Arc::clone(config), figures: Arc::default(), store: Mutex::new(None) }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Store>>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self) -> Result<Arc<Store>> {
+        self.slot().clone().ok_or_else(|| Error::closed("the database is not connected"))
+    }
+}
+
+#[async_trait]
+impl Backend for Mongodb {
+    fn name(&self) -> &'static str {
+        "mongodb"
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
+        compile::compile(operation)
+    }
+
+    fn stored(&self, kind: &FieldType, value: Value) -> Result<Value> {
+        values::stored(Some(kind), value)
+    }
+
+    async fn connect(&self) -> Result<()> {
+        let store = client::open(&self.config, &self.figures).await?;
+        *self.slot() = Some(Arc::new(store));
+        Ok(())
+    }
+
+    async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
+        Ok(Box::new(MongoSession::new(&self.store()?)))
+    }
+
+    async fn close(&self) -> Result<()> {
+        let Some(store) = self.slot().take() else { return Ok(()) };
+        on_runtime(async move {
+            let end = tokio::time::Instant::now() + CLOSE_DEADLINE;
+            while store.sessions.load(Ordering::Acquire) > 0 && tokio::time::Instant::now() < end {
+                tokio::time::sleep(CLOSE_PAUSE).await;
+            }
+            let in_use = store.sessions.load(Ordering::Acquire);
+            store.client.clone().shutdown().immediate(true).await;
+            if in_use == 0 {
+                return Ok(());
+            }
+            let message =
+                format!("the database is closed, but {in_use} connections were still in use after the deadline");
+            Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+        })
+        .await?
+    }
+
+    async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
+        let (store, contract) = (self.store()?, contract.clone());
+        on_runtime(async move { schema::ensure(&store, &contract).await }).await?
+    }
+
+    async fn stored_contract(&self) -> Result<Option<Contract>> {
+        let store = self.store()?;
+        on_runtime(async move { schema::stored(&store).await }).await?
+    }
+
+    async fn server_info(&self) -> Result<Map> {
+        let store = self.store()?;
+        on_runtime(async move { info::server(&store).await }).await?
+    }
+
+    async fn stats(&self, contract: &Contract) -> Result<Map> {
+        let (store, contract) = (self.store()?, contract.clone());
+        on_runtime(async move { info::stats(&store, &contract).await }).await?
+    }
+
+    fn pool_stats(&self) -> Map {
+        self.figures.to_map(self.config.pool.max_size)
+    }
+}

@@ -1,0 +1,288 @@
+//! Sessions: commands on collections, in a transaction of the server where one was begun.
+//!
+//! Invariant: the driver's session of a transaction is either here or with the command under way; a command that was left
+//! takes it along, and dropping it there aborts the transaction on the server. MongoDB aborts a transaction with its first
+//! failed command; from then on it can only be rolled back.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::Error as DriverError;
+use mongodb::options::{ReadConcern, WriteConcern};
+
+use super::client::{Store, on_runtime};
+use super::commands;
+use super::compile::Plan;
+use super::error::{UNKNOWN_COMMIT, translate};
+use super::stream::MongoStream;
+use super::values::{document, free};
+use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+use crate::value::Value;
+
+/// How often a commit of unknown outcome is asked for again, and the pause before it.
+const COMMIT_ATTEMPTS: u32 = 5;
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where the transaction is.
+enum State {
+    None,
+    /// Open, with the driver's session.
+    Open(Box<ClientSession>),
+    /// It can only be rolled back, and why.
+    Broken(&'static str),
+}
+
+/// A session for one piece of work.
+pub(super) struct MongoSession {
+    store: Arc<Store>,
+    state: State,
+}
+
+/// The transaction's session on its way through a command, and what the command gave.
+pub(super) type Done<T> = (Option<Box<ClientSession>>, Result<T>);
+
+impl MongoSession {
+    pub(super) fn new(store: &Arc<Store>) -> Self {
+        store.sessions.fetch_add(1, Ordering::AcqRel);
+        Self { store: Arc::clone(store), state: State::None }
+    }
+
+    /// Runs a command, with the transaction's session where there is one.
+    pub(super) async fn run<T, F>(
+        &mut self,
+        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Done<T>> + Send + 'static,
+    {
+        let session = self.lend()?;
+        let lent = session.is_some();
+        let (session, outcome) = on_runtime(work(Arc::clone(&self.store), session)).await?;
+        if lent {
+            self.state = match (&outcome, session) {
+                (Ok(_), Some(session)) => State::Open(session),
+                _ => State::Broken("one of its commands has failed"),
+            };
+        }
+        outcome
+    }
+
+    /// Takes the transaction's session out; until it is put back the transaction counts as left.
+    fn lend(&mut self) -> Result<Option<Box<ClientSession>>> {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::None => Ok(None),
+            State::Open(session) => {
+                self.state = State::Broken("one of its commands was cancelled");
+                Ok(Some(session))
+            }
+            State::Broken(why) => {
+                self.state = State::Broken(why);
+                Err(Error::transaction_state(format!("{why}: roll the transaction back")))
+            }
+        }
+    }
+
+    /// Takes what a stream needs.
+    pub(super) fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
+        Ok((Arc::clone(&self.store), self.lend()?))
+    }
+
+    /// Puts the transaction's session back after a stream.
+    pub(super) fn put_back(&mut self, session: Option<Box<ClientSession>>) {
+        if let Some(session) = session {
+            self.state = State::Open(session);
+        }
+    }
+}
+
+impl Drop for MongoSession {
+    fn drop(&mut self) {
+        self.store.sessions.fetch_sub(1, Ordering::AcqRel);
+        if let State::Open(session) = std::mem::replace(&mut self.state, State::None) {
+            // The driver aborts in a task of its own, for which it must be on the runtime.
+            let _runtime = runtime::handle().enter();
+            drop(session);
+        }
+    }
+}
+
+fn plan(statement: &Statement) -> Result<Arc<Plan>> {
+    let plan = statement.native.clone().and_then(|native| native.downcast::<Plan>().ok());
+    plan.ok_or_else(|| Error::internal("a statement without its command"))
+}
+
+fn check_isolation(options: &TransactionOptions) -> Result<()> {
+    let level = options.isolation.as_deref().map(|level| level.to_lowercase().replace([' ', '-'], "_"));
+    match level.as_deref() {
+        // A snapshot is at least as strong as each of these.
+        None | Some("read_uncommitted" | "read_committed" | "repeatable_read" | "snapshot") => Ok(()),
+        Some("serializable") => Err(Error::unsupported("mongodb has no serializable transactions, only snapshots")
+            .with("operator", "serializable")
+            .with("backend", "mongodb")),
+        Some(level) => Err(Error::invalid_query(format!(
+            "unknown isolation level {level:?}, expected one of read_uncommitted, read_committed, repeatable_read, \
+             snapshot, serializable"
+        ))),
+    }
+}
+
+#[async_trait]
+impl Session for MongoSession {
+    async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
+        let plan = plan(&statement)?;
+        self.run(move |store, session| commands::query(store, session, plan, statement.parameters)).await
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64> {
+        let plan = plan(&statement)?;
+        self.run(move |store, session| commands::execute(store, session, plan)).await
+    }
+
+    async fn explain(&mut self, statement: Statement) -> Result<Value> {
+        let plan = plan(&statement)?;
+        self.run(move |store, session| commands::explain(store, session, plan, statement.parameters)).await
+    }
+
+    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+        let plan = plan(&statement)?;
+        if rows.len() < 2 || matches!(self.state, State::Open(_)) {
+            return self.run(move |store, session| commands::insert(store, session, plan, rows)).await;
+        }
+        // All or none: several documents are one only inside a transaction.
+        self.begin(&TransactionOptions::default()).await.map_err(|error| match error.kind() {
+            Kind::Unsupported => Error::unsupported(
+                "mongodb inserts several rows as one only on a replica set: this server stands alone",
+            )
+            .with("operator", "create_many")
+            .with("backend", "mongodb"),
+            _ => error,
+        })?;
+        let outcome = self.run(move |store, session| commands::insert(store, session, plan, rows)).await;
+        match outcome {
+            Ok(keys) => self.commit().await.map(|()| keys),
+            Err(error) => self.rollback().await.and(Err(error)),
+        }
+    }
+
+    async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+        let plan = plan(&statement)?;
+        Ok(Box::new(MongoStream::open(self, plan, statement.parameters, size).await?))
+    }
+
+    async fn native(&mut self, statement: &Value, parameters: &Value) -> Result<Value> {
+        let Value::Map(command) = statement else {
+            return Err(Error::invalid_query("a native statement for mongodb is a command, such as {\"ping\": 1}"));
+        };
+        if !parameters.is_null() && parameters.as_list().is_none_or(|list| !list.is_empty()) {
+            return Err(Error::invalid_query("a command for mongodb holds its values itself and takes no parameters"));
+        }
+        let command = document(command)?;
+        self.run(move |store, session| commands::native(store, session, command)).await
+    }
+
+    async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
+        check_isolation(options)?;
+        if !self.store.has_transactions {
+            return Err(Error::unsupported("mongodb has transactions only on a replica set: this server stands alone")
+                .with("operator", "transaction")
+                .with("backend", "mongodb"));
+        }
+        let store = Arc::clone(&self.store);
+        let session = on_runtime(async move {
+            let mut session = store.client.start_session().await?;
+            let transaction = session.start_transaction();
+            let transaction = transaction.read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority());
+            transaction.await?;
+            Ok(Box::new(session))
+        })
+        .await?;
+        self.state = State::Open(session.map_err(|error: DriverError| translate(&error, None))?);
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let session = match self.lend() {
+            Ok(Some(session)) => session,
+            Ok(None) => return Err(Error::transaction_state("there is no transaction to commit")),
+            Err(error) => {
+                self.state = State::None;
+                return Err(error);
+            }
+        };
+        let task = runtime::handle().spawn(commit(session));
+        let outcome = task.await.map_err(|error| Error::internal(format!("a task of the driver ended: {error}")))?;
+        self.state = State::None;
+        outcome
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        if let State::Open(mut session) = std::mem::replace(&mut self.state, State::None) {
+            // A failure to abort leaves the transaction to the server's own deadline; its effect is gone either way.
+            on_runtime(async move { session.abort_transaction().await }).await?.ok();
+        }
+        Ok(())
+    }
+
+    async fn savepoint(&mut self, _depth: usize) -> Result<()> {
+        Err(Error::unsupported("mongodb has no savepoints, so a transaction cannot be begun inside another")
+            .with("operator", "savepoint")
+            .with("backend", "mongodb"))
+    }
+
+    async fn release(&mut self, _depth: usize) -> Result<()> {
+        Ok(())
+    }
+
+    async fn rollback_to(&mut self, _depth: usize) -> Result<()> {
+        Err(Error::internal("mongodb has no savepoint to roll back to"))
+    }
+}
+
+/// Commits, and asks again while nobody knows whether it was done (the driver has asked twice by then).
+async fn commit(mut session: Box<ClientSession>) -> Result<()> {
+    let mut attempt = 0;
+    loop {
+        let Err(error) = session.commit_transaction().await else { return Ok(()) };
+        if !error.contains_label(UNKNOWN_COMMIT) {
+            return Err(translate(&error, None));
+        }
+        attempt += 1;
+        if attempt == COMMIT_ATTEMPTS {
+            let reason = translate(&error, None);
+            return Err(Error::new(
+                Kind::OutcomeUnknown,
+                format!("the transaction may or may not be committed: {}", reason.message()),
+            ));
+        }
+        tokio::time::sleep(COMMIT_PAUSE * attempt).await;
+    }
+}
+
+/// A document of the server as a value.
+pub(super) fn free_document(document: &Document) -> Result<Value> {
+    let raw = mongodb::bson::RawDocumentBuf::try_from(document)
+        .map_err(|error| Error::backend(format!("mongodb: {error}")))?;
+    free(mongodb::bson::raw::RawBsonRef::Document(&raw))
+        .ok_or_else(|| Error::unsupported("the answer of mongodb holds a type that farm-db does not know"))
+}
+
+/// `maxTimeMS` for commands that are written out.
+pub(super) fn with_deadline(mut command: Document, store: &Store) -> Document {
+    if let Some(timeout) = store.timeout {
+        command.insert("maxTimeMS", Bson::Int64(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)));
+    }
+    command
+}
+
+/// The names of what a command is about, for `explain`.
+pub(super) fn explained(command: Document) -> Document {
+    doc! { "explain": command, "verbosity": "queryPlanner" }
+}

@@ -1,0 +1,127 @@
+//! Streams over a cursor of the server, a batch at a time.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mongodb::bson::raw::RawDocumentBuf;
+use mongodb::error::Error as DriverError;
+use mongodb::{ClientSession, Cursor, SessionCursor};
+
+use super::client::on_runtime;
+use super::commands::{find_filter, find_options};
+use super::compile::{Command, Plan};
+use super::error::translate;
+use super::rows::MongoRows;
+use super::session::MongoSession;
+use crate::backend::{RowBatches, Rows, Session};
+use crate::error::{Error, Result};
+use crate::value::Value;
+
+/// A cursor, with the transaction's session where it belongs to one.
+enum Open {
+    Own(Cursor<RawDocumentBuf>),
+    Shared(SessionCursor<RawDocumentBuf>, Box<ClientSession>),
+}
+
+/// Rows behind a cursor.
+pub(super) struct MongoStream {
+    session: Option<Box<MongoSession>>,
+    plan: Arc<Plan>,
+    open: Option<Open>,
+    size: usize,
+}
+
+impl MongoStream {
+    pub(super) async fn open(
+        mut session: Box<MongoSession>,
+        plan: Arc<Plan>,
+        parameters: Vec<Value>,
+        size: usize,
+    ) -> Result<Self> {
+        let Command::Find { filter, keyed, limit, .. } = &plan.command else {
+            return Err(Error::internal("only a find is streamed"));
+        };
+        if *limit == Some(0) {
+            return Ok(Self { session: Some(session), plan, open: None, size });
+        }
+        let filter = find_filter(&plan, filter, *keyed, &parameters)?;
+        let (store, transaction) = session.for_stream()?;
+        let batch = u32::try_from(size).ok();
+        let options = find_options(&store, &plan.command, batch);
+        let documents = store.database.collection::<RawDocumentBuf>(&plan.layout.collection);
+        let open = on_runtime(async move {
+            let find = documents.find(filter).with_options(options);
+            Ok::<_, DriverError>(match transaction {
+                Some(mut session) => Open::Shared(find.session(&mut *session).await?, session),
+                None => Open::Own(find.await?),
+            })
+        })
+        .await?;
+        let open = open.map_err(|error| translate(&error, Some(&plan.layout)))?;
+        Ok(Self { session: Some(session), plan, open: Some(open), size })
+    }
+}
+
+/// Reads up to `size` documents; the cursor comes back unless it is at its end.
+async fn batch(mut open: Open, plan: Arc<Plan>, size: usize) -> Result<(Open, MongoRows, bool)> {
+    let failed = |error: DriverError| translate(&error, Some(&plan.layout));
+    let mut rows = MongoRows::new(&plan.reading);
+    while rows.len() < size {
+        let more = match &mut open {
+            Open::Own(cursor) => cursor.advance().await,
+            Open::Shared(cursor, session) => cursor.advance(session).await,
+        };
+        if !more.map_err(failed)? {
+            return Ok((open, rows, true));
+        }
+        rows.push(match &open {
+            Open::Own(cursor) => cursor.current(),
+            Open::Shared(cursor, _) => cursor.current(),
+        })?;
+    }
+    Ok((open, rows, false))
+}
+
+#[async_trait]
+impl RowBatches for MongoStream {
+    async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
+        let Some(open) = self.open.take() else { return Ok(None) };
+        let (open, rows, ended) = on_runtime(batch(open, Arc::clone(&self.plan), self.size)).await??;
+        match open {
+            Open::Shared(_, session) if ended => {
+                if let Some(home) = &mut self.session {
+                    home.put_back(Some(session));
+                }
+            }
+            open => self.open = (!ended).then_some(open),
+        }
+        Ok(if rows.len() == 0 { None } else { Some(Box::new(rows)) })
+    }
+
+    async fn finish(mut self: Box<Self>) -> Option<Box<dyn Session>> {
+        let mut session = self.session.take()?;
+        match self.open.take() {
+            Some(Open::Shared(cursor, transaction)) => {
+                drop_here(cursor);
+                session.put_back(Some(transaction));
+            }
+            Some(Open::Own(cursor)) => drop_here(cursor),
+            None => {}
+        }
+        Some(session)
+    }
+}
+
+impl Drop for MongoStream {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            drop_here(open);
+        }
+    }
+}
+
+/// Dropping a cursor kills it on the server, in a task of the driver's own.
+fn drop_here<T>(value: T) {
+    let _runtime = crate::runtime::handle().enter();
+    drop(value);
+}
