@@ -7,6 +7,7 @@ no backend goes untested unnoticed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import uuid
 from collections.abc import Generator
@@ -15,13 +16,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from farm_db import Database
+from farm_db import Database, _native
 
 #: Every backend that there is.
 BACKENDS = ("sqlite", "postgres", "mongodb")
 
 #: Where the URL of each server stands.
 VARIABLES = {"postgres": "FARM_TEST_POSTGRES_URL", "mongodb": "FARM_TEST_MONGODB_URL"}
+
+
+@functools.cache
+def capabilities(backend: str) -> dict[str, Any]:
+    """What a backend declares; nothing is opened."""
+    place = "sqlite::memory:" if backend == "sqlite" else f"{backend}://localhost/none"
+    return dict(_native.Engine(place, {}, '{"version": 1, "entities": []}').capabilities)
 
 
 def server_url(backend: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from backends import BACKENDS, temporary_url
+from backends import BACKENDS, capabilities, temporary_url
 from farm_db import pytest_plugin
 
 settings.register_profile(
@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before tests are captured.
     _stderr = os.dup(2)
     config.addinivalue_line("markers", "every_backend: runs once for each backend")
+    config.addinivalue_line("markers", "needs(*facts): in a module of every backend, runs where these are declared")
     config.addinivalue_line("markers", "only(*backends): in a module of every backend, runs for these")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
@@ -69,7 +70,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test of a module that is marked `every_backend` runs once for each, if it asks for a URL."""
     only = metafunc.definition.get_closest_marker("only")
     if "url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_backend"):
-        metafunc.parametrize("url", only.args if only else BACKENDS, indirect=True)
+        wanted = {name for marker in metafunc.definition.iter_markers("needs") for name in marker.args}
+        chosen = [name for name in (only.args if only else BACKENDS) if all(capabilities(name)[one] for one in wanted)]
+        metafunc.parametrize("url", chosen, indirect=True)
 
 
 @pytest.fixture

@@ -229,6 +229,27 @@ impl Transaction {
     }
 }
 
+/// How often a unit that lost against another transaction is tried again, and the longest pause before it.
+const ATTEMPTS: u32 = 50;
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether a unit whose transaction is its own may be tried again after this error; pauses before it says so.
+pub(crate) async fn may_repeat(error: &Error, attempt: &mut u32) -> bool {
+    *attempt += 1;
+    if error.kind() != Kind::TransactionConflict || *attempt >= ATTEMPTS {
+        return false;
+    }
+    // Random, so that two that met do not meet again.
+    let most = LONGEST_PAUSE.min(Duration::from_millis(1) * 2_u32.saturating_pow((*attempt).min(10)));
+    let pause = most.mul_f64(rand::random());
+    let moment = {
+        let _runtime = runtime::handle().enter();
+        tokio::time::sleep(pause)
+    };
+    moment.await;
+    true
+}
+
 /// Several statements that take effect together.
 pub(crate) struct Unit {
     lease: Lease,

@@ -159,7 +159,24 @@ def as_held(capabilities: dict[str, Any], value: Any) -> Any:
     if isinstance(value, Decimal) and value.as_tuple().exponent > 0 and not capabilities["positive_exponents"]:
         plain = Decimal(f"{value:f}")
         return plain if len(plain.as_tuple().digits) <= 34 else None
+    if isinstance(value, datetime):
+        return value - timedelta(microseconds=value.microsecond % capabilities["moment_precision"])
+    if isinstance(value, list | dict):
+        return _held_inside(capabilities, value)
     return value
+
+
+def _held_inside(capabilities: dict[str, Any], value: list[Any] | dict[str, Any]) -> Any:
+    inner = value.values() if isinstance(value, dict) else value
+    # A decimal inside JSON is text, and keeps its exponent everywhere.
+    facts = {**capabilities, "positive_exponents": True}
+    held = [as_held(facts, one) for one in inner]
+    refused = any(one is None is not given for one, given in zip(held, inner, strict=True))
+    plain_days = [one for one in inner if isinstance(one, date | time) and not isinstance(one, datetime)]
+    days = plain_days and not capabilities["free_days"]
+    if refused or days:
+        return None
+    return dict(zip(value, held, strict=True)) if isinstance(value, dict) else held
 
 
 def same(found: Any, given_: Any) -> bool:

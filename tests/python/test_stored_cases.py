@@ -36,6 +36,7 @@ def keys(case: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("case", params("pages"))
 async def test_pages_follow_each_other_as_the_case_says(engines: dict[str, Engine], case: dict[str, Any]) -> None:
     engine = engines["pages"]
+    engine.check_needs(case)
     await engine.create(case["entity"], case["documents"])
     query = {name: read(case[name]) for name in ("filter", "sort", "limit", "after") if name in case}
     verbs, key = engine.repositories[case["entity"]], keys(case)

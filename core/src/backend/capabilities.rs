@@ -24,6 +24,8 @@ capabilities! {
     savepoints: bool,
     /// A failed statement leaves the transaction around it usable.
     failed_statements: bool,
+    /// Transactions that run as if one after another.
+    serializable: bool,
     /// Schema changes can be rolled back.
     transactional_ddl: bool,
     /// Indexes over a part of the rows.

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
 use crate::schema::{Auto, Entity, FieldType, Path};
-use crate::transaction::{Transaction, Unit};
+use crate::transaction::{Transaction, Unit, may_repeat};
 use crate::value::{DateTime, Map, Value};
 
 /// Adds what every write does by itself: the moment and the version.
@@ -141,9 +141,15 @@ impl Repository {
         tx: Option<&Transaction>,
         verb: Verb,
     ) -> Result<Changed> {
-        let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
-        let outcome = self.modify_inside(unit.lease(), which, update, now).await;
-        unit.end(outcome).await
+        let mut attempt = 0;
+        loop {
+            let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
+            let outcome = self.modify_inside(unit.lease(), which, update, now).await;
+            match unit.end(outcome).await {
+                Err(error) if tx.is_none() && may_repeat(&error, &mut attempt).await => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn modify_inside(&self, lease: &mut Lease, which: &Which, update: &Update, now: DateTime) -> Result<Changed> {

@@ -5,9 +5,10 @@ use super::modify::{Which, supported, touch};
 use super::{Reply, Repository, Verb};
 use crate::backend::{Changes, Operation, SetTo, Write};
 use crate::error::{Error, Result};
+use crate::lease::Lease;
 use crate::query::{Comparison, Filter, Sort, Test};
 use crate::schema::Path;
-use crate::transaction::{Transaction, Unit};
+use crate::transaction::{Transaction, Unit, may_repeat};
 use crate::value::{DateTime, Value};
 
 impl Repository {
@@ -66,31 +67,32 @@ impl Repository {
 
     /// Finds the rows with the matcher, then removes them by key, in one transaction.
     async fn remove_by_key(&self, which: &Which, soft: bool, tx: Option<&Transaction>, verb: Verb) -> Result<u64> {
-        let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
-        let outcome = async {
-            let lease = unit.lease();
-            let found = self.select_for_update(lease, &self.query_of(which.filter.clone())).await?;
-            for row in 0..found.len() {
-                let filter = key_equals(&self.entity, &self.entity.key_of(&found.values(row)?))?;
-                let write = Write {
-                    entity: &self.entity,
-                    filter: &filter,
-                    sort: &Sort::default(),
-                    one: false,
-                    returning: false,
-                };
-                let operation = if soft {
-                    Operation::Update(write, self.deletion(Some(DateTime::now())))
-                } else {
-                    Operation::Delete(write)
-                };
-                let statement = self.database.backend().compile(&operation)?;
-                lease.session()?.execute(statement).await?;
+        let mut attempt = 0;
+        loop {
+            let mut unit = Unit::begin(self.lease(verb, tx).await?).await?;
+            let outcome = self.remove_inside(unit.lease(), which, soft).await;
+            match unit.end(outcome).await {
+                Err(error) if tx.is_none() && may_repeat(&error, &mut attempt).await => {}
+                outcome => return outcome,
             }
-            Ok(found.len() as u64)
         }
-        .await;
-        unit.end(outcome).await
+    }
+
+    async fn remove_inside(&self, lease: &mut Lease, which: &Which, soft: bool) -> Result<u64> {
+        let found = self.select_for_update(lease, &self.query_of(which.filter.clone())).await?;
+        for row in 0..found.len() {
+            let filter = key_equals(&self.entity, &self.entity.key_of(&found.values(row)?))?;
+            let write =
+                Write { entity: &self.entity, filter: &filter, sort: &Sort::default(), one: false, returning: false };
+            let operation = if soft {
+                Operation::Update(write, self.deletion(Some(DateTime::now())))
+            } else {
+                Operation::Delete(write)
+            };
+            let statement = self.database.backend().compile(&operation)?;
+            lease.session()?.execute(statement).await?;
+        }
+        Ok(found.len() as u64)
     }
 
     pub(super) async fn restore(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {

@@ -36,10 +36,17 @@ pub(super) enum Command {
     Insert { counted: Option<usize> },
     /// An update of the document with the same unique values, or a new one.
     Upsert { filter: Document, update: Document, row: Vec<Value>, counted: Option<usize> },
-    /// Changes of all documents, or of the first.
-    Update { filter: Document, update: Document, one: bool, sort: Document },
-    /// Removal of all documents, or of the first.
-    Delete { filter: Document, one: bool, sort: Document },
+    /// Changes of all documents, or of the first; `keyed`: there is one at most.
+    Update { filter: Document, update: Document, one: bool, keyed: bool, sort: Document },
+    /// Removal of all documents, or of the first; `keyed`: there is one at most.
+    Delete { filter: Document, one: bool, keyed: bool, sort: Document },
+}
+
+impl Command {
+    /// Whether it writes several documents, which are one only inside a transaction.
+    pub(super) fn touches_several(&self) -> bool {
+        matches!(self, Self::Update { one: false, keyed: false, .. } | Self::Delete { one: false, keyed: false, .. })
+    }
 }
 
 pub(super) fn compile(operation: &Operation<'_>) -> Result<Statement> {
@@ -67,20 +74,38 @@ fn statement(entity: &Entity, layout: Layout, columns: &Arc<[usize]>, command: C
     }
 }
 
-/// The command as it would be typed into a shell, for `explain` and logs.
+/// The command as it would be typed into a shell, without its values, for `explain` and logs.
 fn text(layout: &Layout, command: &Command) -> String {
     let name = &layout.collection;
     match command {
-        Command::Find { filter, sort, .. } if sort.is_empty() => format!("db.{name}.find({filter})"),
-        Command::Find { filter, sort, .. } => format!("db.{name}.find({filter}).sort({sort})"),
-        Command::Count { filter, .. } => format!("db.{name}.countDocuments({filter})"),
-        Command::Distinct { filter, name: field } => format!("db.{name}.distinct(\"{field}\", {filter})"),
-        Command::Insert { .. } => format!("db.{name}.insertMany(...)"),
-        Command::Upsert { filter, update, .. } => format!("db.{name}.findOneAndUpdate({filter}, {update})"),
-        Command::Update { filter, update, one: true, .. } => format!("db.{name}.findOneAndUpdate({filter}, {update})"),
-        Command::Update { filter, update, .. } => format!("db.{name}.updateMany({filter}, {update})"),
-        Command::Delete { filter, one: true, .. } => format!("db.{name}.findOneAndDelete({filter})"),
-        Command::Delete { filter, .. } => format!("db.{name}.deleteMany({filter})"),
+        Command::Find { filter, sort, .. } if sort.is_empty() => format!("db.{name}.find({})", shape(filter)),
+        Command::Find { filter, sort, .. } => format!("db.{name}.find({}).sort({sort})", shape(filter)),
+        Command::Count { filter, .. } => format!("db.{name}.countDocuments({})", shape(filter)),
+        Command::Distinct { filter, name: field } => format!("db.{name}.distinct(\"{field}\", {})", shape(filter)),
+        Command::Insert { .. } => format!("db.{name}.insertMany(?)"),
+        Command::Upsert { filter, update, .. } | Command::Update { filter, update, one: true, .. } => {
+            format!("db.{name}.findOneAndUpdate({}, {})", shape(filter), shape(update))
+        }
+        Command::Update { filter, update, .. } => format!("db.{name}.updateMany({}, {})", shape(filter), shape(update)),
+        Command::Delete { filter, one: true, .. } => format!("db.{name}.findOneAndDelete({})", shape(filter)),
+        Command::Delete { filter, .. } => format!("db.{name}.deleteMany({})", shape(filter)),
+    }
+}
+
+/// A document with a question mark in place of every value.
+fn shape(document: &Document) -> String {
+    let entry = |(name, value): (&String, &Bson)| format!("\"{name}\": {}", shape_of(value));
+    format!("{{{}}}", document.iter().map(entry).collect::<Vec<_>>().join(", "))
+}
+
+fn shape_of(value: &Bson) -> String {
+    match value {
+        Bson::Document(document) => shape(document),
+        // The parts of `$and` and its like; a list of values is one value.
+        Bson::Array(parts) if !parts.is_empty() && parts.iter().all(|part| part.as_document().is_some()) => {
+            format!("[{}]", parts.iter().map(shape_of).collect::<Vec<_>>().join(", "))
+        }
+        _ => "?".to_owned(),
     }
 }
 
@@ -312,7 +337,7 @@ fn update(write: &Write<'_>, changes: &Changes) -> Result<Statement> {
         return Err(refuse_write());
     }
     let sort = order(&layout, write.sort);
-    Ok(write_statement(write, layout, Command::Update { filter, update, one, sort }))
+    Ok(write_statement(write, layout, Command::Update { filter, update, one, keyed, sort }))
 }
 
 fn delete(write: &Write<'_>) -> Result<Statement> {
@@ -323,7 +348,7 @@ fn delete(write: &Write<'_>) -> Result<Statement> {
         return Err(refuse_write());
     }
     let sort = order(&layout, write.sort);
-    Ok(write_statement(write, layout, Command::Delete { filter, one, sort }))
+    Ok(write_statement(write, layout, Command::Delete { filter, one, keyed, sort }))
 }
 
 fn write_statement(write: &Write<'_>, layout: Layout, command: Command) -> Statement {

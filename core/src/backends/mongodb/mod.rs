@@ -32,6 +32,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
     savepoints: false,
     failed_statements: false,
+    serializable: false,
     transactional_ddl: false,
     partial_indexes: true,
     descending_indexes: true,

@@ -24,6 +24,7 @@ use super::values::{document, free};
 use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
+use crate::transaction::may_repeat;
 use crate::value::Value;
 
 /// How often a commit of unknown outcome is asked for again, and the pause before it.
@@ -90,6 +91,14 @@ impl MongoSession {
         }
     }
 
+    /// Ends a transaction that was begun for one statement.
+    async fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(done) => self.commit().await.map(|()| done),
+            Err(error) => self.rollback().await.and(Err(error)),
+        }
+    }
+
     /// Takes what a stream needs.
     pub(super) fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
         Ok((Arc::clone(&self.store), self.lend()?))
@@ -143,7 +152,19 @@ impl Session for MongoSession {
 
     async fn execute(&mut self, statement: Statement) -> Result<u64> {
         let plan = plan(&statement)?;
-        self.run(move |store, session| commands::execute(store, session, plan)).await
+        if !plan.command.touches_several() || !self.store.has_transactions || !matches!(self.state, State::None) {
+            return self.run(move |store, session| commands::execute(store, session, plan)).await;
+        }
+        let mut attempt = 0;
+        loop {
+            self.begin(&TransactionOptions::default()).await?;
+            let plan = Arc::clone(&plan);
+            let outcome = self.run(move |store, session| commands::execute(store, session, plan)).await;
+            match self.end(outcome).await {
+                Err(error) if may_repeat(&error, &mut attempt).await => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn explain(&mut self, statement: Statement) -> Result<Value> {
@@ -166,10 +187,7 @@ impl Session for MongoSession {
             _ => error,
         })?;
         let outcome = self.run(move |store, session| commands::insert(store, session, plan, rows)).await;
-        match outcome {
-            Ok(keys) => self.commit().await.map(|()| keys),
-            Err(error) => self.rollback().await.and(Err(error)),
-        }
+        self.end(outcome).await
     }
 
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {

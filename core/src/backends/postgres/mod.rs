@@ -35,6 +35,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     transactions: true,
     savepoints: true,
     failed_statements: true,
+    serializable: true,
     transactional_ddl: true,
     partial_indexes: true,
     descending_indexes: true,
