@@ -162,9 +162,14 @@ def node() -> Runner:
 
 def runners(fast: bool) -> list[Runner]:
     quick = ["-m", "not slow"] if fast else []
+    among = "not alone and not slow" if fast else "not alone"
+    alone = "alone and not slow" if fast else "alone"
+    few = ["--few"] if fast else []
     found = [
         *rust(),
-        pytest("python: pytest", "pytest", ["tests/python"], *quick),
+        # By file, because the databases of the shared cases are made once a file.
+        pytest("python: pytest", "pytest", ["tests/python"], "-n", "2", "--dist", "loadfile", "-m", among, *few),
+        pytest("python: pytest, one at a time", "alone", ["tests/python"], "-m", alone),
         node(),
         pytest("documents: pytest", "readme", ["tests/readme"], *quick),
         pytest("packages: pytest", "package", ["tests/package"], slow=True),

@@ -41,13 +41,31 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_backend: runs once for each backend")
     config.addinivalue_line("markers", "needs(*facts): in a module of every backend, runs where these are declared")
     config.addinivalue_line("markers", "only(*backends): in a module of every backend, runs for these")
+    config.addinivalue_line("markers", "alone: measures time, so nothing may run beside it")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
     if not config.pluginmanager.is_registered(pytest_plugin):
         config.pluginmanager.register(pytest_plugin, "farm_db")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--few", action="store_true", help="on servers, only the modules that say most about a backend")
+
+
+#: What `--few` keeps of the tests that run on a server.
+TELLING = {"test_repository", "test_transactions"}
+
+
+def _is_on_server(item: pytest.Item) -> bool:
+    chosen = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    return any(one in BACKENDS[1:] for one in chosen if isinstance(one, str))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--few"):
+        left_out = [item for item in items if _is_on_server(item) and item.path.stem not in TELLING]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _patient(item.obj, _patience(item))

@@ -28,6 +28,7 @@ from farm_db import (
     reset_current_user,
     set_current_user,
 )
+from samples import as_held
 from support import Article, User, failure, opened
 
 pytestmark = pytest.mark.every_backend
@@ -72,7 +73,7 @@ async def make(count: int) -> list[Article]:
 
 
 async def test_created_at_and_updated_at_are_now_in_utc(db: Database) -> None:
-    before = datetime.now(timezone.utc)
+    before = as_held(db.capabilities, datetime.now(timezone.utc))
     row = await db.repository(Timed).create({"id": 1})
     after = datetime.now(timezone.utc)
     assert before <= row.created_at <= row.updated_at <= after
@@ -88,7 +89,7 @@ async def test_every_write_moves_updated_at_and_never_created_at(db: Database) -
     timed = db.repository(Timed)
     rows = await timed.create_many([{"id": n} for n in range(8)])
     await asyncio.sleep(0.002)
-    barrier = datetime.now(timezone.utc)
+    barrier = as_held(db.capabilities, datetime.now(timezone.utc))
     await timed.update(0, {"name": "a"})
     await timed.update_one({"id": 1}, {"name": "a"})
     await timed.update_many({"id": {"$in": [2, 3]}}, {"$set": {"name": "a"}})

@@ -17,6 +17,8 @@ import pytest
 from farm_db import ALL, Database, NotFoundError, Repository, Transaction, UniqueViolationError
 from support import Counter, Resource, User, eventually, opened
 
+pytestmark = pytest.mark.alone
+
 #: How many awaits are cancelled; the figure of reliability.md.
 AWAITS = 10_000
 POOL = 4

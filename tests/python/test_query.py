@@ -190,7 +190,7 @@ async def test_a_query_runs_again_each_time_it_is_awaited(resources: Repository[
         (-col(Resource.made_at), lambda row: row.made_at, True),
         (("made_at", -1), lambda row: row.made_at, True),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 async def test_every_form_of_a_sort_orders_as_python_does(
     resources: Repository[Resource], sort: object, key: object, reverse: bool
