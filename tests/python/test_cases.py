@@ -98,9 +98,7 @@ class Engine:
         return await self.repositories[entity].dicts(query, None)
 
 
-def open_engines(
-    backend: str, data: dict[str, Any], folders: pytest.TempPathFactory
-) -> Generator[dict[str, Engine]]:
+def open_engines(backend: str, data: dict[str, Any], folders: pytest.TempPathFactory) -> Generator[dict[str, Engine]]:
     """An engine for each file of cases, in a database of its own."""
     with ExitStack() as stack:
         engines = {

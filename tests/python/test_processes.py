@@ -22,7 +22,7 @@ import pytest
 from farm_db import Database
 from support import Counter, User, environment, failure, opened
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 EXIT_DEADLINE = 3.0
 

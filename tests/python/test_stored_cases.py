@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from backends import BACKENDS
 from farm_db.values import tagged
 from samples import as_held
 from support import failure
-from backends import BACKENDS
 from test_cases import CASES, Engine, open_engines, read
 
 FILES = ("pages", "values")

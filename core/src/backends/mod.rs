@@ -18,7 +18,9 @@ pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
         BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
         BackendKind::Mongodb => Ok(Arc::new(mongodb::Mongodb::new(config))),
         BackendKind::Postgres => Ok(Arc::new(postgres::Postgres::new(config))),
-        other => Err(Error::unsupported(format!("this version of farm-db has no backend for {}", other.name()))
-            .with("backend", other.name())),
+        kind @ BackendKind::Mysql => {
+            let name = kind.name();
+            Err(Error::unsupported(format!("this version of farm-db has no backend for {name}")).with("backend", name))
+        }
     }
 }

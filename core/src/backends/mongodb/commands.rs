@@ -159,10 +159,10 @@ async fn query_here(
 /// `{name: value}`, nested where the name is a path into the key.
 fn distinct_shape(name: &str) -> Document {
     let value = Bson::String("$_id".to_owned());
-    match name.split_once('.') {
-        Some((outer, inner)) => doc! { outer: { inner: value } },
-        None => doc! { name: value },
+    if let Some((outer, inner)) = name.split_once('.') {
+        return doc! { outer: { inner: value } };
     }
+    doc! { name: value }
 }
 
 fn push(rows: &mut MongoRows, document: Option<&RawDocumentBuf>) -> Result<()> {

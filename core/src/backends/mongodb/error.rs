@@ -54,13 +54,15 @@ fn of_code(code: i32, message: &str, layout: Option<&Layout>) -> Error {
         112 | 251 | 246 => Kind::TransactionConflict,
         50 | 262 => return Error::new(Kind::StatementTimeout, "the statement ran longer than its deadline"),
         11601 => Kind::Cancelled,
-        13 | 18 => Kind::ConnectionFailed,
         // An increment beyond 64 bits, a document beyond 16 MiB, a key name that cannot be stored.
         10334 | 17280 | 52 | 57 => Kind::InvalidValue,
         2 if message.contains("$inc") => {
             return Error::invalid_value("the sum does not fit a 64-bit integer").with("mongodb_code", i64::from(code));
         }
-        6 | 7 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => Kind::ConnectionFailed,
+        2 if message.contains("parallel arrays") => {
+            return Error::invalid_query("cannot sort by two lists").with("mongodb_code", i64::from(code));
+        }
+        6 | 7 | 13 | 18 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => Kind::ConnectionFailed,
         _ => Kind::Backend,
     };
     Error::new(kind, format!("mongodb: {message}")).with("mongodb_code", i64::from(code))

@@ -84,10 +84,9 @@ fn operators(test: &Test) -> Option<Document> {
         Test::Exists(wanted) => doc! { "$exists": *wanted },
         Test::Type(names) => doc! { "$type": names.iter().flat_map(|name| aliases(*name)).collect::<Vec<_>>() },
         Test::Regex(_, expression) => doc! { "$regex": &expression.source, "$options": &expression.options },
-        Test::Size(length) => match i64::try_from(*length) {
-            Ok(length) => doc! { "$size": length },
-            Err(_) => doc! { "$in": [] },
-        },
+        Test::Size(length) => {
+            i64::try_from(*length).map_or_else(|_| doc! { "$in": [] }, |length| doc! { "$size": length })
+        }
         Test::ElementTests(tests) => doc! { "$elemMatch": together(tests)? },
         Test::ElementFilter(filter) => doc! { "$elemMatch": whole(&|path| path.text.clone(), filter)? },
         Test::Modulo(divisor, remainder) => doc! { "$mod": [*divisor, *remainder] },

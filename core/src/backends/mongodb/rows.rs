@@ -177,7 +177,7 @@ impl Rows for MongoRows {
             std::str::from_utf8(&self.block[range.clone()]).map_err(|_| Error::internal("text that is not UTF-8"))
         };
         Ok(match &self.slots[row * self.reading.columns.len() + column] {
-            Slot::Missing | Slot::Null => Cell::Null,
+            Slot::Missing | Slot::Null | Slot::Value(Value::Null) => Cell::Null,
             Slot::Bool(truth) => Cell::Bool(*truth),
             Slot::Int(number) => Cell::Int(*number),
             Slot::Float(number) => Cell::Float(*number),
@@ -189,7 +189,6 @@ impl Rows for MongoRows {
             Slot::DateTime(moment) => Cell::DateTime(*moment),
             Slot::Date(date) => Cell::Date(*date),
             Slot::Time(time) => Cell::Time(*time),
-            Slot::Value(Value::Null) => Cell::Null,
             Slot::Value(value) => scalar(value),
         })
     }

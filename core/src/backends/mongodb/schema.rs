@@ -19,6 +19,7 @@ use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index};
 /// `NamespaceExists`: someone else was faster.
 const EXISTS: i32 = 48;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn failed(error: DriverError) -> Error {
     translate(&error, None)
 }

@@ -88,7 +88,7 @@ fn plain_decimal(number: BigDecimal) -> Result<BigDecimal> {
         return Ok(number);
     }
     let digits = number.digits().saturating_add_signed(-number.fractional_digit_count());
-    if digits > MAX_DIGITS && number != BigDecimal::from(0) {
+    if digits > MAX_DIGITS && number != 0 {
         let message =
             format!("postgres writes every digit, and {} would have more than {MAX_DIGITS}", format_decimal(&number));
         return Err(Error::invalid_value(message));

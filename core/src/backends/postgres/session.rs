@@ -49,6 +49,7 @@ enum Around {
 }
 
 /// A connection held for one piece of work.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts of the connection")]
 pub(super) struct PostgresSession {
     /// Present until drop.
     link: Option<Pooled<Opener>>,

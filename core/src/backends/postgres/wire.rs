@@ -133,7 +133,9 @@ fn write_numeric(number: &BigDecimal, out: &mut Vec<u8>) -> Result<()> {
     out.extend_from_slice(&(if kept.is_empty() { 0 } else { weight as i16 }).to_be_bytes());
     out.extend_from_slice(&(if negative && !kept.is_empty() { 0x4000_u16 } else { 0 }).to_be_bytes());
     out.extend_from_slice(&(places as u16).to_be_bytes());
-    kept.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
+    for group in kept {
+        out.extend_from_slice(&group.to_be_bytes());
+    }
     Ok(())
 }
 

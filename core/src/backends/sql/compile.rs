@@ -226,11 +226,11 @@ impl Compiler<'_> {
         let into = format!("INSERT INTO {table} ({list}) VALUES ({})", values.join(", "));
         match &insert.conflict {
             None => Ok(statement(entity, into + &self.dialect.after_insert(entity), Vec::new(), &columns)),
-            Some(conflict) => self.upsert(entity, into, conflict, &columns),
+            Some(conflict) => self.upsert(entity, &into, conflict, &columns),
         }
     }
 
-    fn upsert(&self, entity: &Entity, into: String, conflict: &Conflict, columns: &Arc<[usize]>) -> Result<Statement> {
+    fn upsert(&self, entity: &Entity, into: &str, conflict: &Conflict, columns: &Arc<[usize]>) -> Result<Statement> {
         let row = entity.fields.iter().zip(&conflict.row);
         let mut parameters = row.map(|(field, value)| for_column(&field.kind, value.clone())).collect();
         let target = self.column_list(entity, &conflict.on);

@@ -28,7 +28,7 @@ pub(super) fn of_int(comparison: Comparison, number: f64) -> Question {
     }
     let whole = Value::Int(below as i64);
     match comparison {
-        _ if below == number => Question::Compare(comparison, whole),
+        _ if number.fract() == 0.0 => Question::Compare(comparison, whole),
         Eq => Question::Never,
         Gt | Gte => Question::Compare(Gt, whole),
         Lt | Lte => Question::Compare(Lte, whole),
