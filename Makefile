@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast servers bench lint fmt build clean help
+.PHONY: demo serve test test-fast oracle servers bench lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -23,6 +23,11 @@ test: ## every test; ends with one line: N passed, N failed, N skipped
 test-fast: ## the tests without release builds and slow ones
 	@$(PREPARE) test
 	@$(PYTHON) scripts/test.py --fast
+
+oracle: ## random queries on every database, mongod among them: N=100000, SEED=1 for others
+	@$(PREPARE) test
+	@FARM_ORACLE_CASES=$(or $(N),100000) $(if $(SEED),PROPTEST_RNG_SEED=$(SEED)) $(PYTHON) scripts/servers.py -- \
+		cargo test --release -p farm-db-core --target $$(rustc -vV | sed -n 's/host: //p') --test oracle -- --nocapture
 
 servers: ## private servers until Ctrl-C, as the tests use them; prints their URLs
 	@$(PREPARE) test

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/errors.md and docs/configuration.md from the core's own tables.
+"""Writes the tables of docs/backends.md, docs/errors.md and docs/configuration.md from the core's own tables.
 
 `--check` writes nothing and fails where they differ. The tables stand between `<!-- begin NAME -->` and
 `<!-- end NAME -->`; everything around them is written by hand.
@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ERRORS = ROOT / "core" / "src" / "error" / "mod.rs"
-OPTIONS = ROOT / "core" / "src" / "config" / "option_table.rs"
+CORE = ROOT / "core" / "src"
+ERRORS = CORE / "error" / "mod.rs"
+OPTIONS = CORE / "config" / "option_table.rs"
 BACKENDS = {
     "ALL": "every",
     "SQLITE": "SQLite",
@@ -26,11 +27,11 @@ TITLES = {
     "every": "Every database",
     "pool": "The pool",
     "SQLite": "SQLite",
-    "PostgreSQL, MySQL, MongoDB": "Servers (not there yet)",
-    "PostgreSQL, MySQL": "SQL servers (not there yet)",
-    "PostgreSQL": "PostgreSQL (not there yet)",
+    "PostgreSQL, MySQL, MongoDB": "Servers",
+    "PostgreSQL, MySQL": "SQL servers",
+    "PostgreSQL": "PostgreSQL",
     "MySQL": "MySQL and MariaDB (not there yet)",
-    "MongoDB": "MongoDB (not there yet)",
+    "MongoDB": "MongoDB",
 }
 
 Row = list[str]
@@ -85,7 +86,33 @@ def options() -> str:
     return "\n\n".join(f"### {TITLES[group]}\n\n{table(head, rows)}" for group, rows in groups.items())
 
 
-PARTS = {"docs/errors.md": {"errors": errors}, "docs/configuration.md": {"options": options}}
+def backends() -> str:
+    """What each backend declares, one line a fact."""
+    facts = re.findall(r"^    /// (.+)\n    (\w+): \w+,$", (CORE / "backend" / "capabilities.rs").read_text(), re.MULTILINE)
+    declared = {
+        folder.name: dict(
+            re.findall(
+                r"^    (\w+): ([\w:]+),$",
+                (folder / "mod.rs").read_text().split("Capabilities = Capabilities {")[1].split("};")[0],
+                re.MULTILINE,
+            )
+        )
+        for folder in sorted((CORE / "backends").iterdir())
+        if folder.is_dir() and "Capabilities = Capabilities {" in (folder / "mod.rs").read_text()
+    }
+    word = {"true": "yes", "false": "no", "i64::MAX": "no limit"}
+    rows = [
+        [f"`{name}`", *(word.get(own[name], own[name].replace("_", " ")) for own in declared.values()), meaning]
+        for meaning, name in facts
+    ]
+    return table(["fact", *declared, "meaning"], rows)
+
+
+PARTS = {
+    "docs/backends.md": {"capabilities": backends},
+    "docs/errors.md": {"errors": errors},
+    "docs/configuration.md": {"options": options},
+}
 
 
 def rendered(path: Path, parts: dict[str, str]) -> str:

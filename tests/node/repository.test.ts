@@ -301,3 +301,39 @@ describe("streaming", () => {
     });
   });
 });
+
+describe("aggregate", () => {
+  test("groups by paths with the model's names and sums exactly", async () => {
+    await seed();
+    const found = await rows.aggregate(
+      { count: { $gte: 1 } },
+      {
+        group: { town: "profile.city" },
+        measures: {
+          rows: { $count: true },
+          total: { $sum: "price" },
+          most: { $max: "count" },
+          zip: { $min: "profile.zipCode" },
+        },
+        sort: ["-most"],
+      },
+    );
+    expect(found.map((row) => ({ ...row, total: row["total"] === null ? null : String(row["total"]) }))).toEqual([
+      { town: "Köln", rows: 1, total: expect.anything(), most: 3, zip: null },
+      { town: null, rows: 1, total: "2.20", most: 2, zip: null },
+      { town: "Bonn", rows: 1, total: "1.10", most: 1, zip: "53111" },
+    ]);
+    expect(found[1]!["total"]).toBeInstanceOf(Decimal);
+  });
+
+  test("filters, sorts and cuts the groups", async () => {
+    await seed();
+    const groups = await rows.aggregate(
+      {},
+      { group: { open: "isOpen" }, measures: { sum: { $sum: "count" } }, having: { sum: { $gt: 2 } }, limit: 1 },
+    );
+    expect(groups).toEqual([{ open: true, sum: 4 }]);
+    expect(await rows.aggregate({}, { measures: { rows: { $count: true } } })).toEqual([{ rows: 3 }]);
+    await refused(() => rows.aggregate({}, { measures: { sum: { $sum: "name" } } }), "invalid_query");
+  });
+});

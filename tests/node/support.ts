@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -29,6 +30,38 @@ export async function file(
   options: DatabaseOptions = {},
 ): Promise<Database> {
   return Database.connect(`sqlite:///${path}`, { models, createMissing: true, ...options });
+}
+
+/** Every database that the shared cases run on. */
+export const BACKENDS = ["sqlite", "postgres", "mongodb"] as const;
+
+/** A server's URL, which `scripts/servers.py` puts into the environment; a missing one is a failure. */
+function server(variable: string): string {
+  const url = process.env[variable];
+  if (!url)
+    throw new Error(`${variable} is not set: run the tests by \`make test\` or \`scripts/servers.py -- COMMAND\``);
+  return url;
+}
+
+/** An empty database of a backend with the tables of these models, and what removes it. */
+export async function fresh(
+  backend: (typeof BACKENDS)[number],
+  path: string,
+  models: readonly Model<any>[],
+): Promise<{ db: Database; end: () => Promise<void> }> {
+  const name = `farm_${randomUUID().replaceAll("-", "")}`;
+  const urls = {
+    sqlite: () => `sqlite:///${path}`,
+    postgres: () => `${server("FARM_TEST_POSTGRES_URL")}?schema=${name}`,
+    mongodb: () => server("FARM_TEST_MONGODB_URL").replace("/?", `/${name}?`),
+  };
+  const db = await Database.connect(urls[backend](), { models, createMissing: true });
+  const removal = { sqlite: undefined, postgres: `DROP SCHEMA ${name} CASCADE`, mongodb: { dropDatabase: 1 } }[backend];
+  const end = async () => {
+    if (removal !== undefined) await db.execute(removal as any);
+    await db.close();
+  };
+  return { db, end };
 }
 
 /** The error of a call, which must be one of ours with this code. */

@@ -17,7 +17,7 @@ import pytest
 from farm_db import ALL, Database, NotFoundError, Repository, Transaction, UniqueViolationError
 from support import Counter, Resource, User, eventually, opened
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
 
 #: How many awaits are cancelled; the figure of reliability.md.
 AWAITS = 10_000

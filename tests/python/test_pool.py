@@ -18,7 +18,7 @@ from farm_db import (
 )
 from support import Counter, User, eventually, failure, opened
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
 
 #: Counts to a number that takes minutes.
 FOREVER = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"

@@ -20,8 +20,11 @@ export {
 export type { Environment } from "./native.js";
 export type { Condition, Filter, Operators, TypeName } from "./query/filter.js";
 export type {
+  AggregateOptions,
   CallOptions,
   FindOptions,
+  GroupKey,
+  Measure,
   Page,
   PageOptions,
   SelectOptions,

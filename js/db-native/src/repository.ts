@@ -6,14 +6,22 @@ import type { Model } from "./model/model.js";
 import { ANY, type Members, membersOf, type Shape } from "./model/shape.js";
 import { awaited, type NativeEngine, type NativeStream, type NativeTransaction, parse, parsed } from "./native.js";
 import type { Filter } from "./query/filter.js";
-import type { CallOptions, FindOptions, Page, PageOptions, SelectOptions, WriteOptions } from "./query/options.js";
+import type {
+  AggregateOptions,
+  CallOptions,
+  FindOptions,
+  Page,
+  PageOptions,
+  SelectOptions,
+  WriteOptions,
+} from "./query/options.js";
 import type { At, Path } from "./query/path.js";
 import type { Update } from "./query/update.js";
 import { Transaction } from "./transaction.js";
 import { resolve, writeFilter } from "./wire/filter.js";
 import { Arguments, type QueryParts, writeFields, writeSort } from "./wire/query.js";
-import { rowReader, valueReader } from "./wire/reader.js";
-import { writeMembers, writeRecord, writeValue } from "./wire/record.js";
+import { readAny, rowReader, valueReader } from "./wire/reader.js";
+import { writeFree, writeMembers, writeRecord, writeValue } from "./wire/record.js";
 import { writeUpdate } from "./wire/update.js";
 import { Place } from "./wire/writer.js";
 
@@ -155,6 +163,42 @@ export class Repository<M extends Model> {
     const args = this.#query(filter, options).plain("field", target.path);
     const values: unknown[] = await parsed(() => this.#call("distinct", args, options));
     return values.map(valueReader(innermost(target.shape))) as never;
+  }
+
+  /**
+   * Groups of rows and what is computed of each; sums of ints, decimals and floats are exact. Ints of the result are
+   * numbers where they are safe, else bigints; decimals are {@link Decimal}.
+   *
+   * @throws FarmDbError `invalid_query` if a path is no single value, or no number where one is needed; `invalid_value`
+   * if a sum exceeds what its type holds.
+   */
+  async aggregate(
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: AggregateOptions<Row<M>> = {},
+  ): Promise<Record<string, unknown>[]> {
+    const { group = {}, measures = {}, having, sort, limit, skip, order, deleted } = options;
+    const args = new Arguments()
+      .add("filter", writeFilter(filter, this.#members))
+      .add("group", JSON.stringify(this.#stored(group)))
+      .add("measures", JSON.stringify(this.#stored(measures)))
+      .add("having", having && writeFree(having))
+      .add("sort", sort && JSON.stringify(sort))
+      .count("limit", limit)
+      .count("skip", skip)
+      .add("order", order === undefined ? undefined : writeSort(order, this.#members))
+      .plain("deleted", deleted);
+    const rows: unknown[] = await parsed(() => this.#call("aggregate", args, options));
+    return rows.map((row) => readAny(row) as Record<string, unknown>);
+  }
+
+  /** Groups or measures with the stored names of the paths. */
+  #stored(named: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const stored = (value: unknown): unknown => {
+      if (typeof value === "string") return resolve(this.#members, value).path;
+      if (typeof value !== "object" || value === null) return value;
+      return Object.fromEntries(Object.entries(value).map(([operator, path]) => [operator, stored(path)]));
+    };
+    return Object.fromEntries(Object.entries(named).map(([name, value]) => [name, stored(value)]));
   }
 
   /** A page of rows and the cursor of the next. */

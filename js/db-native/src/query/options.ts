@@ -28,6 +28,44 @@ export interface SelectOptions<T, K extends keyof T> extends FindOptions<T> {
   fields?: readonly K[] | undefined;
 }
 
+/** What groups are made by: a path, or a part of a moment in UTC. */
+export type GroupKey<T> =
+  | Path<T>
+  | {
+      [K in
+        | "$year"
+        | "$month"
+        | "$dayOfMonth"
+        | "$dayOfYear"
+        | "$dayOfWeek"
+        | "$hour"
+        | "$minute"
+        | "$second"
+        | "$date"]?: Path<T>;
+    };
+
+/** What is computed of the rows of a group: `$count` of the rows (`true`) or of a path's values, and the others of a path. */
+export type Measure<T> = { $count?: true | Path<T> } & {
+  [K in "$countDistinct" | "$sum" | "$avg" | "$min" | "$max" | "$first" | "$last"]?: Path<T>;
+};
+
+/** Groups, measures, and which of the results. */
+export interface AggregateOptions<T> extends CallOptions {
+  /** Names of the result and what they group by; without it there is one row of totals. */
+  group?: Readonly<Record<string, GroupKey<T>>> | undefined;
+  measures?: Readonly<Record<string, Measure<T>>> | undefined;
+  /** A filter of the result, by its names. */
+  having?: Readonly<Record<string, unknown>> | undefined;
+  /** The order of the result, by its names; that of the groups unless told. */
+  sort?: readonly string[] | undefined;
+  limit?: number | undefined;
+  skip?: number | undefined;
+  /** The order of the rows that `$first` and `$last` look at. */
+  order?: Sort<T> | undefined;
+  /** Whether soft-deleted rows are seen too. */
+  deleted?: boolean | undefined;
+}
+
 /** Rows in pages of `limit`, after a cursor. */
 export interface PageOptions<T, K extends keyof T> extends CallOptions {
   sort?: Sort<T> | undefined;
