@@ -166,6 +166,7 @@ async def test_cancelled_streams_and_waiters_give_everything_back(db: Database) 
     await assert_healthy(db)
 
 
+@pytest.mark.only("sqlite")
 async def test_a_cancelled_await_returns_at_once(db: Database) -> None:
     async with db.transaction():
         waiting = asyncio.ensure_future(db.repository(User).create({"id": 1, "email": "e"}))
@@ -178,6 +179,7 @@ async def test_a_cancelled_await_returns_at_once(db: Database) -> None:
     assert await db.repository(User).count() == 0, "a cancelled waiter does not write later"
 
 
+@pytest.mark.only("sqlite")
 async def test_wait_for_overshoots_its_deadline_by_less_than_50_ms(db: Database) -> None:
     async with db.transaction():
         for _ in range(10):

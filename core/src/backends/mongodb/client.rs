@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use super::error::translate;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
+use crate::pool::Manager;
 use crate::runtime;
 use crate::value::{Map, Value};
 
@@ -44,8 +46,24 @@ pub(super) struct Store {
     pub(super) has_transactions: bool,
     /// The deadline of one command.
     pub(super) timeout: Option<Duration>,
-    /// Sessions that are out.
-    pub(super) sessions: AtomicUsize,
+}
+
+/// Makes the places of our pool, one a session: the driver knows neither a deadline for waiting nor a bound of the queue.
+pub(super) struct Places;
+
+#[async_trait]
+impl Manager for Places {
+    type Connection = ();
+
+    async fn connect(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_usable(&self, _place: &()) -> bool {
+        true
+    }
+
+    async fn close(&self, _place: ()) {}
 }
 
 /// What the driver's pools tell of themselves.
@@ -104,14 +122,14 @@ impl Figures {
         }
     }
 
-    /// The figures by the names that every backend has.
-    pub(super) fn to_map(&self, max_size: usize) -> Map {
+    /// The figures of the driver's connections, by the names that pools have.
+    pub(super) fn to_map(&self) -> Map {
         let now = |counter: &AtomicI64| Value::Int(counter.load(Ordering::Relaxed).max(0));
         let sum = |counter: &AtomicU64| Value::Int(i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
         let (size, in_use) = (self.size.load(Ordering::Relaxed), self.in_use.load(Ordering::Relaxed));
         crate::document! {
             "size" => size.max(0), "idle" => (size - in_use).max(0), "in_use" => now(&self.in_use),
-            "connecting" => now(&self.connecting), "waiting" => now(&self.waiting), "max_size" => max_size,
+            "connecting" => now(&self.connecting), "waiting" => now(&self.waiting),
             "connects_total" => sum(&self.connects), "connect_errors_total" => sum(&self.connect_errors),
             "acquires_total" => sum(&self.acquires), "acquire_timeouts_total" => sum(&self.timeouts),
             "recycled_total" => sum(&self.recycled),
@@ -146,7 +164,6 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {
         client,
         database,
         timeout: config.statement_timeout,
-        sessions: AtomicUsize::new(0),
     })
 }
 

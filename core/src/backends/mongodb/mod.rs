@@ -14,17 +14,18 @@ mod session;
 mod stream;
 mod values;
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::client::{Figures, Store, on_runtime};
+use self::client::{Figures, Places, Store, on_runtime};
 use self::session::MongoSession;
 use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
-use crate::config::Config;
+use crate::config::{Config, PoolOptions};
 use crate::error::{Error, Kind, Result};
+use crate::pool::Pool;
+use crate::runtime;
 use crate::schema::{Contract, FieldType};
 use crate::value::{Map, Value};
 
@@ -48,21 +49,27 @@ static CAPABILITIES: Capabilities = Capabilities {
     free_days: false,
 };
 
-/// How long `close` waits for work under way, and how often it looks.
+/// How long `close` waits for work under way.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
-const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// A MongoDB database.
 pub(crate) struct Mongodb {
     config: Arc<Config>,
     figures: Arc<Figures>,
+    places: Pool<Places>,
     store: Mutex<Option<Arc<Store>>>,
 }
 
 impl Mongodb {
     /// A backend for this configuration; nothing is opened yet.
     pub(crate) fn new(config: &Arc<Config>) -> Self {
-        Self { config: Arc::clone(config), figures: Arc::default(), store: Mutex::new(None) }
+        let options = PoolOptions { min_size: 0, max_lifetime: None, idle_timeout: None, ..config.pool.clone() };
+        Self {
+            config: Arc::clone(config),
+            figures: Arc::default(),
+            places: Pool::new(Places, options, runtime::handle()),
+            store: Mutex::new(None),
+        }
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Store>>> {
@@ -99,26 +106,25 @@ impl Backend for Mongodb {
     }
 
     async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
-        Ok(Box::new(MongoSession::new(&self.store()?)))
+        let place = match self.places.try_acquire() {
+            Some(place) => place,
+            None => self.places.acquire().await?,
+        };
+        Ok(Box::new(MongoSession::new(&self.store()?, place)))
     }
 
     async fn close(&self) -> Result<()> {
-        let Some(store) = self.slot().take() else { return Ok(()) };
-        on_runtime(async move {
-            let end = tokio::time::Instant::now() + CLOSE_DEADLINE;
-            while store.sessions.load(Ordering::Acquire) > 0 && tokio::time::Instant::now() < end {
-                tokio::time::sleep(CLOSE_PAUSE).await;
-            }
-            let in_use = store.sessions.load(Ordering::Acquire);
-            store.client.clone().shutdown().immediate(true).await;
-            if in_use == 0 {
-                return Ok(());
-            }
-            let message =
-                format!("the database is closed, but {in_use} connections were still in use after the deadline");
-            Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
-        })
-        .await?
+        let in_use = self.places.close(CLOSE_DEADLINE).await.in_use;
+        // What is still out, such as a forgotten transaction, finds the client shut down.
+        let store = self.slot().take();
+        if let Some(store) = store {
+            on_runtime(async move { store.client.clone().shutdown().immediate(true).await }).await?;
+        }
+        if in_use == 0 {
+            return Ok(());
+        }
+        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
+        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
@@ -142,6 +148,8 @@ impl Backend for Mongodb {
     }
 
     fn pool_stats(&self) -> Map {
-        self.figures.to_map(self.config.pool.max_size)
+        let mut figures = self.places.stats().to_map();
+        figures.insert("driver".to_owned(), self.figures.to_map().into());
+        figures
     }
 }

@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use super::client::{Store, on_runtime};
+use super::client::{Places, Store, on_runtime};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
@@ -23,6 +22,7 @@ use super::stream::MongoStream;
 use super::values::{document, free};
 use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
+use crate::pool::Pooled;
 use crate::runtime;
 use crate::transaction::may_repeat;
 use crate::value::Value;
@@ -44,15 +44,16 @@ enum State {
 pub(super) struct MongoSession {
     store: Arc<Store>,
     state: State,
+    /// Given back by the drop.
+    _place: Pooled<Places>,
 }
 
 /// The transaction's session on its way through a command, and what the command gave.
 pub(super) type Done<T> = (Option<Box<ClientSession>>, Result<T>);
 
 impl MongoSession {
-    pub(super) fn new(store: &Arc<Store>) -> Self {
-        store.sessions.fetch_add(1, Ordering::AcqRel);
-        Self { store: Arc::clone(store), state: State::None }
+    pub(super) fn new(store: &Arc<Store>, place: Pooled<Places>) -> Self {
+        Self { store: Arc::clone(store), state: State::None, _place: place }
     }
 
     /// Runs a command, with the transaction's session where there is one.
@@ -114,7 +115,6 @@ impl MongoSession {
 
 impl Drop for MongoSession {
     fn drop(&mut self) {
-        self.store.sessions.fetch_sub(1, Ordering::AcqRel);
         if let State::Open(session) = std::mem::replace(&mut self.state, State::None) {
             // The driver aborts in a task of its own, for which it must be on the runtime.
             let _runtime = runtime::handle().enter();

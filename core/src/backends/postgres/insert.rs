@@ -133,7 +133,10 @@ async fn copy(session: &mut PostgresSession, plan: &InsertPlan, rows: Vec<Vec<Va
         }
     }
     data.extend_from_slice(&(-1_i16).to_be_bytes());
+    // The driver cannot go on with a connection whose COPY was left in the middle, so until its end it counts as dirty.
+    session.mark_dirty(true);
     let outcome = send(session.started()?, &plan.copy, &data).await;
+    session.mark_dirty(false);
     let row = outcome.as_ref().err().and_then(failed_row);
     let outcome = session.ended(outcome);
     outcome.map_err(|error| match row {

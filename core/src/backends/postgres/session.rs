@@ -136,6 +136,15 @@ impl PostgresSession {
         outcome.map_err(translate)
     }
 
+    /// Whether the connection is to be closed instead of used again, if it is dropped now.
+    pub(super) fn mark_dirty(&mut self, dirty: bool) {
+        if dirty {
+            self.link().poison();
+        } else {
+            self.link().clear_poison();
+        }
+    }
+
     /// Executes commands without parameters.
     pub(super) async fn command(&mut self, text: &str) -> Result<()> {
         let outcome = raw_sql(AssertSqlSafe(text.to_owned())).execute(self.started()?).await;
