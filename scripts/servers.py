@@ -67,6 +67,7 @@ class Group:
         environment: Mapping[str, str] | None = None,
         end_by: signal.Signals = signal.SIGKILL,
     ) -> Process:
+        """Starts a process that is ended with the group, by a signal of its own kind."""
         with open(log, "wb") as output:
             process = subprocess.Popen(
                 _private(command),
@@ -122,6 +123,7 @@ class Process:
             yield
 
     def failure(self, what: str) -> Failure:
+        """What is said when it did not do its work."""
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
         return Failure(f"{self.log.parent.name}: {self.log.stem} {what}; the end of its log:\n{tail}")
 
@@ -204,6 +206,7 @@ def _pgbouncer(group: Group) -> Starting:
         unix_socket_dir =
         auth_type = scram-sha-256
         auth_file = {users}
+        admin_users = {user}
         pool_mode = transaction
         max_client_conn = 300
         default_pool_size = 20
@@ -331,7 +334,8 @@ def running() -> Iterator[dict[str, str]]:
                     del starting[variable]
             time.sleep(0.01)
         if wanted:
-            say(f"{len(wanted)} private servers are up after {time.monotonic() - began:.1f} s")
+            names = ", ".join(SERVERS[variable][0] for variable in wanted)
+            say(f"private servers are up after {time.monotonic() - began:.1f} s: {names}")
         yield {variable: group.urls[variable] for variable in wanted}
 
 
