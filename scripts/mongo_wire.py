@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from typing import Any
 
 OP_MSG = 2013
@@ -46,19 +45,17 @@ def command(port: int, fields: dict[str, Any]) -> bytes:
             return answer.read(length - 4)[17:]
 
 
-def initiate(port: int, name: str) -> None:
-    """Makes a server that was just started the primary of a replica set of its own; waits until it is."""
-    patience = time.monotonic() + 30
-    asked = False
-    while True:
-        try:
-            if not asked:
-                member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-                command(port, {"replSetInitiate": {"_id": name, "members": [member]}})
-                asked = True
-            if b"\x08isWritablePrimary\0\x01" in command(port, {"hello": 1}):
-                return
-        except (OSError, struct.error):
-            if time.monotonic() > patience:
-                raise
-        time.sleep(0.02)
+def is_primary(port: int, name: str) -> bool:
+    """Whether a server is the primary of the replica set of its own that it is made if it is in none.
+
+    Raises:
+        OSError: while it does not answer.
+    """
+    try:
+        hello = command(port, {"hello": 1})
+        if b"\x02setName\0" not in hello:
+            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+            command(port, {"replSetInitiate": {"_id": name, "members": [member]}})
+    except struct.error as error:
+        raise ConnectionError("the server closed the connection") from error
+    return b"\x08isWritablePrimary\0\x01" in hello

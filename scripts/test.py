@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import servers
-from workspace import REPORTS, ROOT, output, say, triple, venv_python
+from workspace import REPORTS, ROOT, Failure, output, say, triple, venv_python
 
 PYTHON = venv_python(ROOT / ".venv")
 
@@ -184,11 +184,15 @@ def main() -> int:
     arguments = parser.parse_args()
     REPORTS.mkdir(parents=True, exist_ok=True)
     chosen = [runner for runner in runners(arguments.fast) if (arguments.only or "") in runner.name]
-    with servers.running() as variables:
-        os.environ.update(variables)
-        if arguments.fast:
-            os.environ.setdefault("FARM_ORACLE_CASES", "200")
-        outcomes = {runner.name: runner.run() for runner in chosen}
+    try:
+        with servers.running() as variables:
+            os.environ.update(variables)
+            if arguments.fast:
+                os.environ.setdefault("FARM_ORACLE_CASES", "200")
+            outcomes = {runner.name: runner.run() for runner in chosen}
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 3
 
     width = max((len(name) for name in outcomes), default=0)
     print(f"\n{'-' * min(78, shutil.get_terminal_size().columns)}")
