@@ -107,6 +107,7 @@ async def test_cancelled_creates_are_written_whole_or_not_at_all(db: Database) -
     assert set(sizes.values()) <= {20}
 
 
+@pytest.mark.needs("savepoints")
 async def test_cancelled_transactions_are_rolled_back_and_the_writer_is_free(db: Database) -> None:
     counters = db.repository(Counter)
     finished: list[int] = []

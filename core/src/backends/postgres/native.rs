@@ -147,6 +147,10 @@ pub(super) async fn execute(session: &mut PostgresSession, text: &str, parameter
         Value::List(list) => list,
         _ => return Err(Error::invalid_query("the parameters of a statement for postgres are a list, for $1, $2 ...")),
     };
+    if session.is_proxied() {
+        // To learn the types a statement is named, and a session of the proxy may have one of that name from another client.
+        session.command("DEALLOCATE ALL").await?;
+    }
     let outcome = run(session.started()?, text, parameters).await;
     match session.ended(outcome) {
         Ok(outcome) => outcome,

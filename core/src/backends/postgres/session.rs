@@ -136,6 +136,11 @@ impl PostgresSession {
         outcome.map_err(translate)
     }
 
+    /// Whether a proxy gives each transaction another session.
+    pub(super) fn is_proxied(&mut self) -> bool {
+        self.link().manager().is_proxied()
+    }
+
     /// Whether the connection is to be closed instead of used again, if it is dropped now.
     pub(super) fn mark_dirty(&mut self, dirty: bool) {
         if dirty {
@@ -153,7 +158,7 @@ impl PostgresSession {
 
     /// Opens what must be around a read: behind a proxy a transaction, for each message may meet another session there.
     async fn enter_read(&mut self) -> Result<Around> {
-        if self.in_transaction || !self.link().manager().is_proxied() {
+        if self.in_transaction || !self.is_proxied() {
             return Ok(Around::Nothing);
         }
         self.begin(&TransactionOptions::default()).await?;
@@ -190,7 +195,7 @@ impl PostgresSession {
 
     /// Executes a compiled statement. One whose plan a schema change has outdated is prepared anew.
     async fn fetch(&mut self, statement: &Statement) -> Result<Fetched> {
-        let persistent = !self.link().manager().is_proxied();
+        let persistent = !self.is_proxied();
         let alone = !self.in_transaction;
         let connection = self.started()?;
         let mut outcome = fetch(connection, statement, persistent).await;
