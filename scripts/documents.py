@@ -88,7 +88,9 @@ def options() -> str:
 
 def backends() -> str:
     """What each backend declares, one line a fact."""
-    facts = re.findall(r"^    /// (.+)\n    (\w+): \w+,$", (CORE / "backend" / "capabilities.rs").read_text(), re.MULTILINE)
+    facts = re.findall(
+        r"^    /// (.+)\n    (\w+): \w+,$", (CORE / "backend" / "capabilities.rs").read_text(), re.MULTILINE
+    )
     declared = {
         folder.name: dict(
             re.findall(

@@ -28,6 +28,9 @@ from farm_db import (
 )
 from support import MODELS, failure, opened
 
+#: They look at the tables by SQL.
+pytestmark = [pytest.mark.every_backend, pytest.mark.only("sqlite", "postgres")]
+
 
 def model(table: str = "things", **fields: Any) -> type[Document]:
     """A model of the table `things` with a key and these fields: a type, or a type and its Field."""
@@ -151,6 +154,7 @@ def test_a_contract_that_is_none_is_refused(wrong: str) -> None:
     assert str(caught.value)
 
 
+@pytest.mark.only("sqlite")
 async def test_connect_creates_tables_and_stores_the_contract(url: str) -> None:
     async with opened(url, [Everything]) as database:
         rows = {row["key"]: row["value"] for row in await database.execute("SELECT key, value FROM _farm_meta")}
@@ -161,6 +165,7 @@ async def test_connect_creates_tables_and_stores_the_contract(url: str) -> None:
         assert (await database.get_stats())["entities"] == {"everything": 0}
 
 
+@pytest.mark.only("sqlite")
 async def test_without_create_missing_nothing_is_made(url: str) -> None:
     async with opened(url, [Everything], create_missing=False) as database:
         assert (await failure(database.repository(Everything).count())).code
@@ -256,6 +261,7 @@ async def test_a_new_index_is_made_for_a_table_that_exists(url: str) -> None:
         assert (await failure(database.repository(new).create({"id": 2, "name": "a"}))).code == "unique_violation"
 
 
+@pytest.mark.only("sqlite")
 async def test_a_unique_index_over_rows_that_are_equal_is_refused_whole(url: str) -> None:
     old = model(name=str)
     async with opened(url, [old]) as database:
@@ -281,6 +287,7 @@ async def test_apps_that_share_a_database_leave_each_others_tables_alone(url: st
         assert [entity["name"] for entity in stored["entities"]] == ["mine", "theirs"]
 
 
+@pytest.mark.only("sqlite")
 async def test_a_table_made_by_hand_that_fits_is_used_and_one_that_does_not_is_refused(url: str) -> None:
     async with opened(url, []) as database:
         await database.execute("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
