@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from backends import BACKENDS, temporary_url
 from chinook import MODELS, Album, Artist, Customer, Employee, Invoice, InvoiceLine, PlaylistTrack, Theater, Track
 from farm_db import Database, NotFoundError, ObjectId, col
 from support import opened
@@ -43,10 +44,15 @@ def raw() -> dict[str, list[dict[str, Any]]]:
     return {**rows, "Theater": [plain(json.loads(line)) for line in lines]}
 
 
-@pytest.fixture(scope="module")
-def loaded(raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Generator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('data')}/data.db", models=MODELS)
+@pytest.fixture(scope="module", params=BACKENDS)
+def loaded(
+    request: pytest.FixtureRequest, raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Database]:
+    with temporary_url(request.param, tmp_path_factory.mktemp("data")) as url:
+        yield from _loaded(Database(url, models=MODELS), raw)
 
+
+def _loaded(database: Database, raw: dict[str, Any]) -> Generator[Database]:
     async def load() -> None:
         await database.connect()
         for model in MODELS:
