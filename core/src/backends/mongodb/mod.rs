@@ -58,6 +58,8 @@ pub(crate) struct Mongodb {
     figures: Arc<Figures>,
     places: Pool<Places>,
     store: Mutex<Option<Arc<Store>>>,
+    /// Held while the client is opened, so that it is opened once.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Mongodb {
@@ -69,6 +71,7 @@ impl Mongodb {
             figures: Arc::default(),
             places: Pool::new(Places, options, runtime::handle()),
             store: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -76,8 +79,21 @@ impl Mongodb {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store(&self) -> Result<Arc<Store>> {
-        self.slot().clone().ok_or_else(|| Error::closed("the database is not connected"))
+    /// The open client; in a process that was forked from the one that connected, one of its own.
+    async fn store(&self) -> Result<Arc<Store>> {
+        if let Some(store) = self.slot().clone() {
+            return Ok(store);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(store) = self.slot().clone() {
+            return Ok(store);
+        }
+        if self.places.is_closed() {
+            return Err(Error::closed("the database is closed"));
+        }
+        let store = Arc::new(client::open(&self.config, &self.figures).await?);
+        *self.slot() = Some(Arc::clone(&store));
+        Ok(store)
     }
 }
 
@@ -100,9 +116,7 @@ impl Backend for Mongodb {
     }
 
     async fn connect(&self) -> Result<()> {
-        let store = client::open(&self.config, &self.figures).await?;
-        *self.slot() = Some(Arc::new(store));
-        Ok(())
+        self.store().await.map(|_| ())
     }
 
     async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
@@ -110,7 +124,7 @@ impl Backend for Mongodb {
             Some(place) => place,
             None => self.places.acquire().await?,
         };
-        Ok(Box::new(MongoSession::new(&self.store()?, place)))
+        Ok(Box::new(MongoSession::new(&self.store().await?, place)))
     }
 
     async fn close(&self) -> Result<()> {
@@ -128,22 +142,25 @@ impl Backend for Mongodb {
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
-        let (store, contract) = (self.store()?, contract.clone());
+        let (store, contract) = (self.store().await?, contract.clone());
         on_runtime(async move { schema::ensure(&store, &contract).await }).await?
     }
 
     async fn stored_contract(&self) -> Result<Option<Contract>> {
-        let store = self.store()?;
+        let store = self.store().await?;
         on_runtime(async move { schema::stored(&store).await }).await?
     }
 
     async fn server_info(&self) -> Result<Map> {
-        let store = self.store()?;
-        on_runtime(async move { info::server(&store).await }).await?
+        let store = self.store().await?;
+        let patience = self.config.pool.connect_timeout;
+        // The driver would look for a server much longer, and who asks for health wants an answer.
+        let answer = on_runtime(async move { tokio::time::timeout(patience, info::server(&store)).await }).await?;
+        answer.unwrap_or_else(|_| Err(Error::connection_failed(format!("mongodb: no answer within {patience:?}"))))
     }
 
     async fn stats(&self, contract: &Contract) -> Result<Map> {
-        let (store, contract) = (self.store()?, contract.clone());
+        let (store, contract) = (self.store().await?, contract.clone());
         on_runtime(async move { info::stats(&store, &contract).await }).await?
     }
 

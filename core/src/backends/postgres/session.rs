@@ -199,14 +199,20 @@ impl PostgresSession {
         let alone = !self.in_transaction;
         let connection = self.started()?;
         let mut outcome = fetch(connection, statement, persistent).await;
-        if let Err(error) = &outcome
-            && alone
-            && is_stale_plan(error)
-        {
-            outcome = match connection.clear_cached_statements().await {
-                Ok(()) => fetch(connection, statement, persistent).await,
-                Err(error) => Err(error),
-            };
+        if outcome.as_ref().is_err_and(is_stale_plan) {
+            if let Err(error) = connection.clear_cached_statements().await {
+                outcome = Err(error);
+            } else if alone {
+                outcome = fetch(connection, statement, persistent).await;
+            } else {
+                // The server has ended the transaction; it works when it is run again.
+                return self.ended(outcome).map_err(|error| {
+                    Error::new(
+                        Kind::TransactionConflict,
+                        format!("the table was changed meanwhile: {}", error.message()),
+                    )
+                });
+            }
         }
         self.ended(outcome)
     }
