@@ -1,6 +1,6 @@
 """How each query is put on each database, side by side in `tests/cases/renderings.md`.
 
-The file is made from what `explain()` says; `FARM_WRITE=1` writes it anew after a change of the compiler that was meant.
+The file is made from what `explain()` says; `FARM_WRITE=1` writes it anew after a change that was meant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What only servers have: schema changes under a connection, documents of other programs, places where nobody answers."""
+"""What only servers have: schema changes under a connection, documents of other programs, ports where nobody is."""
 
 from __future__ import annotations
 
