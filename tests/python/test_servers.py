@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from backends import temporary_url
-from farm_db import BackendError, ConnectionFailedError, Database, Document, Field, TransactionConflictError
+from farm_db import (
+    BackendError,
+    ConnectionFailedError,
+    Database,
+    Document,
+    FarmDbError,
+    Field,
+    TransactionConflictError,
+)
 from support import failure, opened
 
 
@@ -55,6 +63,32 @@ async def test_prepared_statements_survive_a_change_of_the_table(postgres: str) 
                 await books.get(1, tx=tx)
         async with db.transaction() as tx:
             assert (await books.get(1, tx=tx)).title == "a"
+
+
+async def test_connections_that_the_server_has_closed_are_replaced(postgres: str) -> None:
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'doomed'"
+    async with (
+        opened(postgres, [Book], application_name="doomed", max_size=4) as db,
+        opened(postgres, [], contract="off", application_name="killer") as killer,
+    ):
+        books = db.repository(Book)
+        await books.create({"id": 1, "title": "a"})
+        await asyncio.gather(*(books.get(1) for _ in range(20)))
+        for _ in range(2):
+            await killer.execute(end)
+            found = await asyncio.gather(*(books.get(1) for _ in range(20)))
+            assert {book.title for book in found} == {"a"}
+        await killer.execute(end)
+        async with db.transaction() as tx:
+            await books.update(1, {"title": "b"}, tx=tx)
+        assert (await books.get(1)).title == "b"
+        async with db.transaction() as tx:
+            await books.update(1, {"title": "c"}, tx=tx)
+            await killer.execute(end)
+            error = await failure(books.get(1, tx=tx))
+            assert isinstance(error, FarmDbError)
+            await tx.rollback()
+        assert (await books.get(1)).title == "b"
 
 
 async def test_a_snapshot_that_lost_says_so_and_may_run_again(postgres: str) -> None:

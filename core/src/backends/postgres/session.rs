@@ -29,7 +29,7 @@ use super::wire::Parameter;
 use super::{insert, native};
 use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
-use crate::pool::Pooled;
+use crate::pool::{Manager, Pooled};
 use crate::runtime;
 use crate::schema::FieldType;
 use crate::value::Value;
@@ -214,7 +214,34 @@ impl PostgresSession {
                 });
             }
         }
+        let reads = statement.text.starts_with("SELECT");
+        if alone && reads && outcome.as_ref().is_err_and(|error| !is_survivable(error)) {
+            // The server has closed the connection while it idled, or just now; reading again does no harm.
+            self.reconnect().await?;
+            outcome = fetch(self.started()?, statement, persistent).await;
+        }
         self.ended(outcome)
+    }
+
+    /// Puts a new connection into the place of one that is lost.
+    async fn reconnect(&mut self) -> Result<()> {
+        let manager = Arc::clone(self.link().manager());
+        let opened = runtime::handle().spawn(async move { manager.connect().await }).await;
+        self.busy = false;
+        match opened {
+            Ok(Ok(link)) => {
+                **self.link() = link;
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.link().poison();
+                Err(error)
+            }
+            Err(error) => {
+                self.link().poison();
+                Err(Error::internal(format!("a task that opens a connection ended: {error}")))
+            }
+        }
     }
 
     /// Fetches rows of a compiled statement.
@@ -357,7 +384,14 @@ impl Session for PostgresSession {
         let text = begin_text(options)?;
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
-        let outcome = self.command(&text).await;
+        let mut outcome = self.command(&text).await;
+        if self.link().is_poisoned() && !self.closed.load(Ordering::Acquire) {
+            // Nothing was done on the connection that is lost.
+            self.aborted = false;
+            self.reconnect().await?;
+            self.link().clear_poison();
+            outcome = self.command(&text).await;
+        }
         if outcome.is_err() {
             (self.in_transaction, self.aborted) = (false, false);
         }
