@@ -14,7 +14,7 @@ pub use capabilities::Capabilities;
 pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 pub use rows::{Cell, Rows, ValueRows};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::{Contract, FieldType};
 use crate::value::{Map, Value};
 
@@ -34,6 +34,42 @@ pub struct TransactionOptions {
     pub isolation: Option<String>,
     /// Whether writes are refused.
     pub read_only: bool,
+}
+
+/// The standard isolation levels, and snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// `read_uncommitted`
+    ReadUncommitted,
+    /// `read_committed`
+    ReadCommitted,
+    /// `repeatable_read`
+    RepeatableRead,
+    /// `snapshot`
+    Snapshot,
+    /// `serializable`
+    Serializable,
+}
+
+impl TransactionOptions {
+    /// The isolation level that was asked for; `invalid_query` where there is none of this name.
+    pub fn level(&self) -> Result<Option<Isolation>> {
+        let Some(name) = &self.isolation else { return Ok(None) };
+        let name = name.to_lowercase().replace([' ', '-'], "_");
+        Ok(Some(match name.as_str() {
+            "read_uncommitted" => Isolation::ReadUncommitted,
+            "read_committed" => Isolation::ReadCommitted,
+            "repeatable_read" => Isolation::RepeatableRead,
+            "snapshot" => Isolation::Snapshot,
+            "serializable" => Isolation::Serializable,
+            _ => {
+                return Err(Error::invalid_query(format!(
+                    "unknown isolation level {name:?}, expected one of read_uncommitted, read_committed, \
+                     repeatable_read, snapshot, serializable"
+                )));
+            }
+        }))
+    }
 }
 
 /// One kind of database with its pool.

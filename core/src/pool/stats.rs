@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::document;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::value::{Map, Value};
 
 /// The figures of a pool at one moment.
@@ -52,6 +52,16 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
+    /// `pool_timeout` where connections are still out.
+    pub fn outcome(&self) -> Result<()> {
+        let in_use = self.in_use;
+        if in_use == 0 {
+            return Ok(());
+        }
+        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
+        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+    }
+
     /// Whether nothing is left.
     pub fn is_clean(&self) -> bool {
         *self == Self::default()

@@ -23,7 +23,7 @@ use self::client::{Figures, Places, Store, on_runtime};
 use self::session::MongoSession;
 use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
 use crate::config::{Config, PoolOptions};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::runtime;
 use crate::schema::{Contract, FieldType};
@@ -128,17 +128,13 @@ impl Backend for Mongodb {
     }
 
     async fn close(&self) -> Result<()> {
-        let in_use = self.places.close(CLOSE_DEADLINE).await.in_use;
+        let report = self.places.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, finds the client shut down.
         let store = self.slot().take();
         if let Some(store) = store {
             on_runtime(async move { store.client.clone().shutdown().immediate(true).await }).await?;
         }
-        if in_use == 0 {
-            return Ok(());
-        }
-        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
-        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+        report.outcome()
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {

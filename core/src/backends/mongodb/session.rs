@@ -20,7 +20,7 @@ use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
 use super::stream::MongoStream;
 use super::values::{document, free};
-use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
 use crate::runtime;
@@ -129,18 +129,13 @@ fn plan(statement: &Statement) -> Result<Arc<Plan>> {
 }
 
 fn check_isolation(options: &TransactionOptions) -> Result<()> {
-    let level = options.isolation.as_deref().map(|level| level.to_lowercase().replace([' ', '-'], "_"));
-    match level.as_deref() {
-        // A snapshot is at least as strong as each of these.
-        None | Some("read_uncommitted" | "read_committed" | "repeatable_read" | "snapshot") => Ok(()),
-        Some("serializable") => Err(Error::unsupported("mongodb has no serializable transactions, only snapshots")
+    // A snapshot is at least as strong as each of the others.
+    if options.level()? == Some(Isolation::Serializable) {
+        return Err(Error::unsupported("mongodb has no serializable transactions, only snapshots")
             .with("operator", "serializable")
-            .with("backend", "mongodb")),
-        Some(level) => Err(Error::invalid_query(format!(
-            "unknown isolation level {level:?}, expected one of read_uncommitted, read_committed, repeatable_read, \
-             snapshot, serializable"
-        ))),
+            .with("backend", "mongodb"));
     }
+    Ok(())
 }
 
 #[async_trait]

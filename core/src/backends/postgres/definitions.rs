@@ -1,10 +1,10 @@
 //! Tables and indexes as PostgreSQL spells them.
 
-use super::dialect::{Postgres, column_type, is_counted, quote, text_literal};
+use super::dialect::{Postgres, column_type, is_counted, quote};
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
 use crate::backends::sql::schema::Definitions;
-use crate::backends::sql::{Dialect, is_json};
+use crate::backends::sql::{Dialect, is_json, text_literal};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Index, IndexField};
 use crate::value::Value;

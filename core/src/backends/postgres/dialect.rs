@@ -1,8 +1,7 @@
 //! SQL as PostgreSQL spells it. Every placeholder carries its type, so that a statement means the same for every value.
 
-use std::fmt::Write as _;
-
-use crate::backends::sql::{Bound, Dialect, Elements, Place, is_json, plain_text};
+pub(super) use crate::backends::sql::double_quoted as quote;
+use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, plain_text, tag, text_literal};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Generated, Path};
 use crate::value::{Value, tagged};
@@ -10,16 +9,6 @@ use crate::value::{Value, tagged};
 /// PostgreSQL's SQL, in a schema or on the search path.
 pub(super) struct Postgres {
     pub(super) schema: Option<String>,
-}
-
-/// An identifier in quotes.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Text in quotes; backslashes stand for themselves (`standard_conforming_strings`).
-pub(super) fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The type of a column. `jsonb` keeps neither the order of keys nor the spelling of floats, so only lists of scalars that
@@ -44,21 +33,6 @@ pub(super) fn column_type(kind: &FieldType) -> &'static str {
 /// Whether a list of these is `jsonb`.
 fn is_indexable(items: &FieldType) -> bool {
     items.is_scalar() && !matches!(items, FieldType::Float)
-}
-
-/// The tag around a scalar inside JSON, and whether its text compares as the value.
-#[expect(clippy::option_option, reason = "no such scalar, a scalar without a tag, its tag")]
-fn tag(kind: &FieldType) -> Option<Option<&'static str>> {
-    Some(match kind {
-        FieldType::Int | FieldType::Text | FieldType::Bool => None,
-        FieldType::Decimal => Some("$numberDecimal"),
-        FieldType::Uuid => Some("$uuid"),
-        FieldType::ObjectId => Some("$oid"),
-        FieldType::DateTime => Some("$date"),
-        FieldType::Date => Some("$day"),
-        FieldType::Time => Some("$time"),
-        _ => return None,
-    })
 }
 
 /// The text at a place as a value of the type, and how operands are handed over.
@@ -167,8 +141,7 @@ impl Dialect for Postgres {
     }
 
     fn elements(&self, column: &str, items: &FieldType) -> Option<Elements> {
-        let legs: Vec<&str> = tag(items)?.into_iter().collect();
-        let (value, bound) = typed(&format!("element #>> {}", path_literal(&legs)), items);
+        let (value, bound) = typed(&format!("element #>> {}", path_literal(tag(items)?)), items);
         Some(Elements { from: format!("jsonb_array_elements({column}) AS elements(element)"), value, bound })
     }
 
@@ -202,13 +175,7 @@ impl Dialect for Postgres {
         }
         let text = match (kind, value) {
             (kind, value) if is_json(kind) => tagged::to_string(value),
-            (_, Value::Bytes(bytes)) => {
-                let mut hex = "\\x".to_owned();
-                for byte in bytes {
-                    let _ = write!(hex, "{byte:02x}");
-                }
-                hex
-            }
+            (_, Value::Bytes(bytes)) => format!("\\x{}", hex(bytes)),
             (_, Value::List(_) | Value::Map(_)) => {
                 let shown = tagged::to_string(value);
                 return Err(Error::invalid_schema(format!("{shown} cannot stand in an index or default")));

@@ -7,7 +7,7 @@ use sqlx_postgres::PgConnection;
 
 use super::dialect::{Postgres, column_type, is_counted, quote};
 use super::session::PostgresSession;
-use super::wire::{write, write_sized};
+use super::wire::{sized, write, write_sized};
 use crate::backend::{Rows, Statement};
 use crate::backends::sql::{Dialect, for_column};
 use crate::error::{Error, Result};
@@ -151,12 +151,10 @@ fn write_column(kind: &FieldType, value: Value, out: &mut Vec<u8>) -> Result<()>
     if column_type(kind) != "jsonb" || value.is_null() {
         return write_sized(&value, out);
     }
-    let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, 1]);
-    write(&value, out)?;
-    let length = i32::try_from(out.len() - start - 4).map_err(|_| Error::invalid_value("a value of 2 GiB or more"))?;
-    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-    Ok(())
+    sized(out, |out| {
+        out.push(1);
+        write(&value, out)
+    })
 }
 
 async fn send(connection: &mut PgConnection, command: &str, data: &[u8]) -> Result<(), SqlxError> {

@@ -25,7 +25,7 @@ use crate::backend::{Access, Backend, Capabilities, Insert, Operation, Session, 
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::runtime;
 use crate::schema::{Contract, FieldType};
@@ -131,14 +131,10 @@ impl Backend for Postgres {
     }
 
     async fn close(&self) -> Result<()> {
-        let in_use = self.pool.close(CLOSE_DEADLINE).await.in_use;
+        let report = self.pool.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
         self.closed.store(true, Ordering::Release);
-        if in_use == 0 {
-            return Ok(());
-        }
-        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
-        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+        report.outcome()
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {

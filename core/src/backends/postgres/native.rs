@@ -19,9 +19,10 @@ use futures_util::TryStreamExt;
 
 use super::rows::{integer, time};
 use super::session::PostgresSession;
-use super::wire::{EPOCH_DAYS, EPOCH_MICROS, numeric_text, write};
+use super::wire::{EPOCH_DAYS, EPOCH_MICROS, numeric_text, sized, write};
+use crate::backends::sql::plain_text;
 use crate::error::{Error, Kind, Result};
-use crate::value::{BigDecimal, Date, DateTime, Map, Uuid, Value, format_decimal, parse_decimal, tagged};
+use crate::value::{BigDecimal, Date, DateTime, Map, Uuid, Value, parse_decimal, tagged};
 
 /// Commands that would leave a pooled connection in a transaction that nobody ends.
 const TRANSACTION_COMMANDS: [&str; 9] =
@@ -77,7 +78,7 @@ fn write_as(value: &Value, wanted: &str, out: &mut Vec<u8>) -> Result<()> {
             out.extend_from_slice(tagged::to_string(value).as_bytes());
         }
         ("TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN", value) => {
-            write(&Value::Text(plain(value)), out)?;
+            write(&Value::Text(plain_text(value)), out)?;
         }
         (wanted, Value::List(items)) if wanted.ends_with("[]") => write_list(items, &wanted[..wanted.len() - 2], out)?,
         ("INT8", Value::Int(_))
@@ -92,13 +93,6 @@ fn write_as(value: &Value, wanted: &str, out: &mut Vec<u8>) -> Result<()> {
         _ => return Err(refuse()),
     }
     Ok(())
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Decimal(number) => format_decimal(number),
-        other => crate::backends::sql::plain_text(other),
-    }
 }
 
 /// The numbers of array elements' types (`pg_type.dat`).
@@ -129,12 +123,10 @@ fn write_list(items: &[Value], element: &str, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(&1_i32.to_be_bytes());
     }
     for item in items {
-        let start = out.len();
-        out.extend_from_slice(&(-1_i32).to_be_bytes());
-        if !item.is_null() {
-            write_as(item, element, out)?;
-            let length = i32::try_from(out.len() - start - 4).map_err(|_| refuse())?;
-            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        if item.is_null() {
+            out.extend_from_slice(&(-1_i32).to_be_bytes());
+        } else {
+            sized(out, |out| write_as(item, element, out))?;
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ use super::rows::PostgresRows;
 use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
-use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{Manager, Pooled};
 use crate::runtime;
@@ -316,22 +316,14 @@ impl Drop for PostgresSession {
 }
 
 fn begin_text(options: &TransactionOptions) -> Result<String> {
-    let level = match options.isolation.as_deref().map(|level| level.to_lowercase().replace([' ', '-'], "_")) {
+    let level = match options.level()? {
         // Reading sees one moment, as everywhere; it can lose against nobody.
         None if options.read_only => " ISOLATION LEVEL REPEATABLE READ",
         None => "",
-        Some(level) => match level.as_str() {
-            "read_uncommitted" => " ISOLATION LEVEL READ UNCOMMITTED",
-            "read_committed" => " ISOLATION LEVEL READ COMMITTED",
-            "repeatable_read" | "snapshot" => " ISOLATION LEVEL REPEATABLE READ",
-            "serializable" => " ISOLATION LEVEL SERIALIZABLE",
-            _ => {
-                return Err(Error::invalid_query(format!(
-                    "unknown isolation level {level:?}, expected one of read_uncommitted, read_committed, \
-                     repeatable_read, snapshot, serializable"
-                )));
-            }
-        },
+        Some(Isolation::ReadUncommitted) => " ISOLATION LEVEL READ UNCOMMITTED",
+        Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
+        Some(Isolation::RepeatableRead | Isolation::Snapshot) => " ISOLATION LEVEL REPEATABLE READ",
+        Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
     };
     Ok(format!("BEGIN{level}{}", if options.read_only { " READ ONLY" } else { "" }))
 }

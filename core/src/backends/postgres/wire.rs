@@ -93,12 +93,18 @@ fn write_array(items: &[Value], out: &mut Vec<u8>) -> Result<()> {
 
 /// Appends a value behind its length; null is the length -1.
 pub(super) fn write_sized(value: &Value, out: &mut Vec<u8>) -> Result<()> {
-    let start = out.len();
-    out.extend_from_slice(&(-1_i32).to_be_bytes());
     if value.is_null() {
+        out.extend_from_slice(&(-1_i32).to_be_bytes());
         return Ok(());
     }
-    write(value, out)?;
+    sized(out, |out| write(value, out))
+}
+
+/// Puts the length of what `content` appends before it.
+pub(super) fn sized(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    content(out)?;
     let length = i32::try_from(out.len() - start - 4).map_err(|_| Error::invalid_value("a value of 2 GiB or more"))?;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())

@@ -8,6 +8,8 @@ pub(super) mod filter;
 mod numbers;
 pub(super) mod schema;
 
+use std::fmt::Write as _;
+
 use crate::error::Result;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, format_decimal, tagged};
@@ -109,6 +111,39 @@ pub(super) fn is_json(kind: &FieldType) -> bool {
 /// A value of a row as a parameter: what belongs into a JSON column becomes text here.
 pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
     if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
+}
+
+/// An identifier in double quotes, as the standard has it.
+pub(super) fn double_quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Text in quotes, where a backslash stands for itself.
+pub(super) fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The legs that lead to a scalar from its place in JSON: its tag, or none; `None` for what does not compare there as its
+/// value (floats, whose text databases read by their own rounding, bytes, whose base64 has another order) and for no scalar.
+pub(super) fn tag(kind: &FieldType) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        FieldType::Int | FieldType::Text | FieldType::Bool => &[],
+        FieldType::Decimal => &["$numberDecimal"],
+        FieldType::Uuid => &["$uuid"],
+        FieldType::ObjectId => &["$oid"],
+        FieldType::DateTime => &["$date"],
+        FieldType::Date => &["$day"],
+        FieldType::Time => &["$time"],
+        _ => return None,
+    })
 }
 
 /// The plain text of a value: of fixed width for moments, days and times, so that text order is value order.

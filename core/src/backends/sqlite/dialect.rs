@@ -1,20 +1,14 @@
 //! SQL as SQLite spells it.
 
-use std::fmt::Write as _;
-
 use super::functions::DECIMAL;
-use crate::backends::sql::{Bound, Dialect, Elements, Place, is_json};
+pub(super) use crate::backends::sql::double_quoted as quote;
+use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, plain_text, tag, text_literal};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, tagged};
 
 /// SQLite's SQL, with the functions that we teach it.
 pub(super) struct Sqlite;
-
-/// An identifier in quotes.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 /// `'$."a"."b"'`; `None` for names that SQLite's path grammar cannot quote.
 pub(super) fn json_path(legs: &[String]) -> Option<String> {
@@ -25,21 +19,11 @@ pub(super) fn json_path(legs: &[String]) -> Option<String> {
     Some(format!("'${path}'"))
 }
 
-/// The value of a single scalar inside a JSON column, such that comparing it is comparing the value; `None` where it is
-/// not (floats, whose text SQLite reads by its own rounding, and bytes, whose base64 has another order).
+/// The value of a single scalar inside a JSON column, such that comparing it is comparing the value.
 pub(super) fn path_expression(entity: &Entity, path: &Path) -> Option<String> {
-    let tag = match path.single_scalar()? {
-        FieldType::Int | FieldType::Text | FieldType::Bool => None,
-        FieldType::Decimal => Some("$numberDecimal"),
-        FieldType::Uuid => Some("$uuid"),
-        FieldType::ObjectId => Some("$oid"),
-        FieldType::DateTime => Some("$date"),
-        FieldType::Date => Some("$day"),
-        FieldType::Time => Some("$time"),
-        _ => return None,
-    };
+    let tag = tag(path.single_scalar()?)?;
     let mut legs = path.legs.clone();
-    legs.extend(tag.map(str::to_owned));
+    legs.extend(tag.iter().map(|leg| (*leg).to_owned()));
     Some(format!("json_extract({}, {})", quote(&entity.fields[path.column].name), json_path(&legs)?))
 }
 
@@ -143,22 +127,12 @@ impl Dialect for Sqlite {
             Value::Bool(truth) => i64::from(*truth).to_string(),
             Value::Int(number) => number.to_string(),
             Value::Float(number) if number.is_finite() => zmij::Buffer::new().format_finite(*number).to_owned(),
-            Value::Bytes(bytes) => {
-                let mut hex = String::new();
-                for byte in bytes {
-                    let _ = write!(hex, "{byte:02x}");
-                }
-                format!("x'{hex}'")
-            }
+            Value::Bytes(bytes) => format!("x'{}'", hex(bytes)),
             Value::Float(_) | Value::List(_) | Value::Map(_) => {
                 let shown = tagged::to_string(value);
                 return Err(Error::invalid_schema(format!("{shown} cannot stand in an index or default")));
             }
-            other => text_literal(&crate::backends::sql::plain_text(other)),
+            other => text_literal(&plain_text(other)),
         })
     }
-}
-
-fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

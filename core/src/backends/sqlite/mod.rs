@@ -24,7 +24,7 @@ use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statemen
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::pool::Pool;
 use crate::runtime;
 use crate::schema::{Contract, FieldType};
@@ -130,18 +130,15 @@ impl Backend for Sqlite {
     }
 
     async fn close(&self) -> Result<()> {
-        let mut in_use = 0;
+        let mut readers_in_use = 0;
         if let Some(readers) = &self.readers {
-            in_use += readers.close(CLOSE_DEADLINE).await.in_use;
+            readers_in_use = readers.close(CLOSE_DEADLINE).await.in_use;
         }
-        in_use += self.writer.close(CLOSE_DEADLINE).await.in_use;
+        let mut report = self.writer.close(CLOSE_DEADLINE).await;
+        report.in_use += readers_in_use;
         // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
         self.closed.store(true, Ordering::Release);
-        if in_use == 0 {
-            return Ok(());
-        }
-        let message = format!("the database is closed, but {in_use} connections were still in use after the deadline");
-        Err(Error::new(Kind::PoolTimeout, message).with("in_use", in_use))
+        report.outcome()
     }
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {

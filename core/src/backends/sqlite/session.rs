@@ -22,9 +22,6 @@ use crate::value::{Map, Value};
 
 /// Batches that a stream prepares before they are asked for.
 const BATCHES_AHEAD: usize = 2;
-/// Isolation levels by their standard names; all of them are served by SQLite's serializable transactions.
-const ISOLATION_LEVELS: [&str; 5] =
-    ["read_uncommitted", "read_committed", "repeatable_read", "snapshot", "serializable"];
 
 /// A connection held for one piece of work.
 pub(super) struct SqliteSession {
@@ -208,14 +205,8 @@ impl Session for SqliteSession {
     }
 
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
-        if let Some(level) = &options.isolation {
-            let level = level.to_lowercase().replace([' ', '-'], "_");
-            if !ISOLATION_LEVELS.contains(&level.as_str()) {
-                let message =
-                    format!("unknown isolation level {level:?}, expected one of {}", ISOLATION_LEVELS.join(", "));
-                return Err(Error::invalid_query(message));
-            }
-        }
+        // All of them are served by SQLite's serializable transactions.
+        options.level()?;
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
         let text = if self.reading { "BEGIN" } else { "BEGIN IMMEDIATE" };
