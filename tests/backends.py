@@ -19,10 +19,14 @@ from urllib.parse import urlsplit, urlunsplit
 from farm_db import Database, _native
 
 #: Every backend that there is.
-BACKENDS = ("sqlite", "postgres", "mongodb")
+BACKENDS = ("sqlite", "postgres", "mysql", "mongodb")
 
 #: Where the URL of each server stands.
-VARIABLES = {"postgres": "FARM_TEST_POSTGRES_URL", "mongodb": "FARM_TEST_MONGODB_URL"}
+VARIABLES = {
+    "postgres": "FARM_TEST_POSTGRES_URL",
+    "mysql": "FARM_TEST_MYSQL_URL",
+    "mongodb": "FARM_TEST_MONGODB_URL",
+}
 
 
 @functools.cache
@@ -62,6 +66,13 @@ def temporary_url(backend: str, folder: Path) -> Generator[str]:
             yield url
         finally:
             asyncio.run(execute(url, {"dropDatabase": 1}))
+        return
+    if backend == "mysql":
+        asyncio.run(execute(server, f"CREATE DATABASE {name}"))
+        try:
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        finally:
+            asyncio.run(execute(server, f"DROP DATABASE IF EXISTS {name}"))
         return
     try:
         # A schema, because a whole database takes ten times as long to make.

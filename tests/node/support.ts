@@ -33,7 +33,7 @@ export async function file(
 }
 
 /** Every database that the shared cases run on. */
-export const BACKENDS = ["sqlite", "postgres", "mongodb"] as const;
+export const BACKENDS = ["sqlite", "postgres", "mysql", "mongodb"] as const;
 
 /** A server's URL, which `scripts/servers.py` puts into the environment; a missing one is a failure. */
 function server(variable: string): string {
@@ -53,10 +53,22 @@ export async function fresh(
   const urls = {
     sqlite: () => `sqlite:///${path}`,
     postgres: () => `${server("FARM_TEST_POSTGRES_URL")}?schema=${name}`,
+    mysql: () => server("FARM_TEST_MYSQL_URL").replace(/farm$/, name),
     mongodb: () => server("FARM_TEST_MONGODB_URL").replace("/?", `/${name}?`),
   };
+  if (backend === "mysql") {
+    const whole = await Database.connect(server("FARM_TEST_MYSQL_URL"), { models: [], contract: "off" });
+    await whole.execute(`CREATE DATABASE ${name}`);
+    await whole.close();
+  }
   const db = await Database.connect(urls[backend](), { models, createMissing: true });
-  const removal = { sqlite: undefined, postgres: `DROP SCHEMA ${name} CASCADE`, mongodb: { dropDatabase: 1 } }[backend];
+  const removals = {
+    sqlite: undefined,
+    postgres: `DROP SCHEMA ${name} CASCADE`,
+    mysql: `DROP DATABASE ${name}`,
+    mongodb: { dropDatabase: 1 },
+  };
+  const removal = removals[backend];
   const end = async () => {
     if (removal !== undefined) await db.execute(removal as any);
     await db.close();

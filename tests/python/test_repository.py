@@ -245,7 +245,7 @@ async def test_column_names_are_used_in_the_table_and_attributes_in_python(db: D
     if db.backend == "mongodb":
         stored = await db.execute({"find": "renamed"})
     else:
-        stored = await db.execute('SELECT "_id", "displayName" FROM renamed')
+        stored = await db.execute("SELECT _id, displayName FROM renamed")
     assert stored == [{"_id": 1, "displayName": "Bob"}]
 
 

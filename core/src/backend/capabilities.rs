@@ -48,6 +48,10 @@ capabilities! {
     negative_zero: bool,
     /// A decimal with a positive exponent keeps it; elsewhere `1E+2` becomes the equal `100`.
     positive_exponents: bool,
+    /// A decimal keeps its zeros; elsewhere `1.10` becomes the equal `1.1`.
+    decimal_scale: bool,
+    /// Digits of a decimal behind the point, at most; more are refused.
+    decimal_places: i64,
     /// Moments are kept in steps of so many microseconds, rounded down.
     moment_precision: i64,
     /// Days and times of day are told from text where the contract leaves the type free.

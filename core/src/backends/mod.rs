@@ -2,6 +2,7 @@
 
 mod contract;
 mod mongodb;
+mod mysql;
 mod postgres;
 mod sql;
 mod sqlite;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::config::{BackendKind, Config};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The backend for a configuration; opens no connection.
 pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
@@ -18,9 +19,6 @@ pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
         BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
         BackendKind::Mongodb => Ok(Arc::new(mongodb::Mongodb::new(config))),
         BackendKind::Postgres => Ok(Arc::new(postgres::Postgres::new(config))),
-        kind @ BackendKind::Mysql => {
-            let name = kind.name();
-            Err(Error::unsupported(format!("this version of farm-db has no backend for {name}")).with("backend", name))
-        }
+        BackendKind::Mysql => Ok(Arc::new(mysql::Mysql::new(config))),
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: no error here repeats what was read, because an unencoded password can end up in the place of a host.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::encoding::{decode, encode};
 use crate::error::{Error, Result};
@@ -38,6 +39,16 @@ impl Endpoint {
             return Err(invalid("a host of the database url is empty or holds a character that no host name has"));
         }
         Ok(Self::Tcp { host: inner.to_owned(), port })
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Socket { .. } => true,
+            Self::Tcp { host, .. } => {
+                host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+            }
+        }
     }
 
     /// The same place with another port.

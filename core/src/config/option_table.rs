@@ -125,6 +125,7 @@ pub const OPTIONS: &[KnownOption] = &[
     known(MYSQL, "charset", &[], Kind::Text, "the character set of the connection"),
     known(MYSQL, "collation", &[], Kind::Text, "the collation of the connection"),
     known(MYSQL, "unix_socket", &["socket"], Kind::Text, "the path of the server's socket"),
+    known(MYSQL, "planetscale", &["vitess"], Kind::Truth, "whether the database is a cluster of Vitess, such as PlanetScale: TLS, no locks of definitions, no foreign keys"),
     known(MYSQL, "time_zone", &[], Kind::Text, "the time zone of the session"),
 
     known(MONGODB, "tls", &["ssl"], Kind::Truth, "whether the wire is encrypted"),

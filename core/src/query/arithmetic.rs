@@ -42,6 +42,11 @@ pub(super) fn compute(operation: Operation, left: &Value, right: &Value) -> Resu
     }
 }
 
+/// The sum of two numbers.
+pub(crate) fn plus(left: &Value, right: &Value) -> Result<Value> {
+    compute(Operation::Add, left, right)
+}
+
 fn refused(operation: Operation, why: &str) -> Error {
     Error::invalid_value(format!("{} was refused: {why}", operation.name())).with("operator", operation.name())
 }

@@ -180,7 +180,12 @@ pub(super) fn key_values(entity: &Entity, id: Value) -> Result<Vec<Value>> {
 
 /// `key = values`, for values that were checked.
 pub(super) fn key_equals(entity: &Entity, values: &[Value]) -> Result<Filter> {
-    let parts = entity.key.iter().zip(values).map(|(position, value)| {
+    fields_equal(entity, &entity.key, values)
+}
+
+/// `fields = values`, for values that were checked.
+pub(super) fn fields_equal(entity: &Entity, positions: &[usize], values: &[Value]) -> Result<Filter> {
+    let parts = positions.iter().zip(values).map(|(position, value)| {
         let path = Path::resolve(entity, &entity.fields[*position].name)?;
         Ok(Filter::At(path, Test::Compare(Comparison::Eq, value.clone())))
     });

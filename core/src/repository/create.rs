@@ -1,7 +1,7 @@
 //! New rows: `create`, `create_many`, `upsert`.
 
 use super::arguments::Arguments;
-use super::modify::touch;
+use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
@@ -26,10 +26,8 @@ impl Repository {
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;
         let mut lease = self.lease(Verb::CreateMany, tx).await?;
         let keys = lease.session()?.insert(statement, rows.clone()).await?;
-        if let Some(position) = self.counted_key() {
-            for (row, key) in rows.iter_mut().zip(keys) {
-                row[position] = row[position].as_int().or(key).into();
-            }
+        for (row, key) in rows.iter_mut().zip(keys) {
+            self.fill_counted_key(row, key);
         }
         Ok(self.row_set(rows))
     }
@@ -46,10 +44,12 @@ impl Repository {
         stored.map_err(|error| error.under(&field.name).with("field", field.name.as_str()))
     }
 
-    /// The position of the key that the database counts.
-    fn counted_key(&self) -> Option<usize> {
+    /// Puts the key that the database has counted into a row that had none.
+    pub(super) fn fill_counted_key(&self, row: &mut [Value], key: Option<i64>) {
         let is_counted = |position: &usize| self.entity.fields[*position].generated == Some(Generated::AutoIncrement);
-        self.entity.key.iter().copied().find(is_counted)
+        if let Some(position) = self.entity.key.iter().copied().find(is_counted) {
+            row[position] = row[position].as_int().or(key).into();
+        }
     }
 
     pub(super) async fn create(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
@@ -81,8 +81,10 @@ impl Repository {
         }
         let changes = self.stored_changes(self.changes_on_conflict(&row, &given, &on, now))?;
         let conflict = Conflict { on, row, changes };
-        let insert = Insert { entity: &self.entity, conflict: Some(conflict) };
-        let statement = self.database.backend().compile(&Operation::Insert(insert))?;
+        let insert = Insert { entity: &self.entity, conflict: Some(conflict.clone()) };
+        let Some(statement) = supported(self.database.backend().compile(&Operation::Insert(insert)))? else {
+            return Ok(Reply::Row(Some(self.upsert_by_hand(&conflict, tx).await?)));
+        };
         let mut lease = self.lease(Verb::Upsert, tx).await?;
         let columns = statement.columns.clone();
         let rows = lease.session()?.query(statement).await?;

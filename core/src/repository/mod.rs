@@ -9,6 +9,7 @@ mod modify;
 mod page;
 mod read;
 mod remove;
+mod rewrite;
 mod rowset;
 mod stream;
 

@@ -11,7 +11,7 @@ use crate::lease::Lease;
 use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
 use crate::schema::{Auto, Entity, FieldType, Path};
 use crate::transaction::{Transaction, Unit, may_repeat};
-use crate::value::{DateTime, Map, Value};
+use crate::value::{DateTime, Value};
 
 /// Adds what every write does by itself: the moment and the version.
 pub(super) fn touch(entity: &Entity, changes: &mut Changes, now: DateTime) {
@@ -116,20 +116,23 @@ impl Repository {
         lease.session()?.execute(statement).await.map(Some)
     }
 
-    /// Executes an update and returns the rows after it; `None` where the engine cannot do it alone.
+    /// Executes an update and returns the rows after it.
     pub(super) async fn write_rows(
         &self,
         which: &Which,
         changes: Changes,
         tx: Option<&Transaction>,
         verb: Verb,
-    ) -> Result<Option<RowSet>> {
-        let operation = Operation::Update(self.write(which, true), self.stored_changes(changes)?);
-        let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
+    ) -> Result<RowSet> {
+        let changes = self.stored_changes(changes)?;
+        let operation = Operation::Update(self.write(which, true), changes.clone());
+        let Some(statement) = supported(self.database.backend().compile(&operation))? else {
+            return self.rewrite(which, &changes, tx, verb).await;
+        };
         let mut lease = self.lease(verb, tx).await?;
         let columns = statement.columns.clone();
         let rows = lease.session()?.query(statement).await?;
-        Ok(Some(RowSet::new(&self.entity, columns, rows)))
+        Ok(RowSet::new(&self.entity, columns, rows))
     }
 
     /// Reads, changes by the reference engine, writes back.
@@ -159,49 +162,11 @@ impl Repository {
             let before = found.values(row)?;
             let mut document = found.document(row)?;
             update.apply(&mut document, &self.entity, now)?;
-            let after = self.write_back(lease, &before, document, now).await?;
+            let after = self.write_back(lease, before.clone(), document, now).await?;
             changed.before.push(before);
             changed.after.push(after);
         }
         Ok(changed)
-    }
-
-    /// Writes the columns that differ; returns the whole row as it is then.
-    async fn write_back(
-        &self,
-        lease: &mut Lease,
-        before: &[Value],
-        mut document: Map,
-        now: DateTime,
-    ) -> Result<Vec<Value>> {
-        let entity = &self.entity;
-        let mut changes = Changes::default();
-        let mut after = before.to_vec();
-        for (position, field) in entity.fields.iter().enumerate() {
-            let value = self.stored_value(position, document.shift_remove(&field.name).unwrap_or_default())?;
-            if value != before[position] {
-                after[position] = value.clone();
-                changes.0.push((position, SetTo::Value(value)));
-            }
-        }
-        touch(entity, &mut changes, now);
-        let changes = self.stored_changes(changes)?;
-        for (position, set) in &changes.0 {
-            match set {
-                SetTo::Value(value) => after[*position] = value.clone(),
-                SetTo::Plus(number) => {
-                    after[*position] =
-                        Value::Int(before[*position].as_int().unwrap_or(0) + number.as_int().unwrap_or(0));
-                }
-            }
-        }
-        if changes.0.is_empty() {
-            return Ok(after);
-        }
-        let which = Which { filter: key_equals(entity, &entity.key_of(before))?, sort: Sort::default(), one: false };
-        let statement = self.database.backend().compile(&Operation::Update(self.write(&which, false), changes))?;
-        lease.session()?.execute(statement).await?;
-        Ok(after)
     }
 
     /// The row of a key, perhaps of a certain version.
@@ -258,10 +223,8 @@ impl Repository {
         tx: Option<&Transaction>,
         verb: Verb,
     ) -> Result<RowSet> {
-        if let Some(changes) = as_changes(&self.entity, update, now)
-            && let Some(rows) = self.write_rows(which, changes, tx, verb).await?
-        {
-            return Ok(rows);
+        if let Some(changes) = as_changes(&self.entity, update, now) {
+            return self.write_rows(which, changes, tx, verb).await;
         }
         let changed = self.modify(which, update, now, tx, verb).await?;
         Ok(self.row_set(changed.after))
@@ -286,7 +249,7 @@ impl Repository {
         self.select(&mut self.lease(verb, tx).await?, &self.query_which(which)).await
     }
 
-    fn query_which(&self, which: &Which) -> Query {
+    pub(super) fn query_which(&self, which: &Which) -> Query {
         let limit = which.one.then_some(1);
         Query { sort: which.sort.clone(), limit, ..self.query_of(which.filter.clone()) }
     }
@@ -358,7 +321,6 @@ impl Repository {
         touch(entity, &mut changes, now);
         let which = self.which_key(&key, expected)?;
         let rows = self.write_rows(&which, changes, tx, Verb::Replace).await?;
-        let rows = rows.ok_or_else(|| Error::internal("a write by key was not exact"))?;
         if rows.is_empty() { Err(self.missed(&key, expected, tx).await) } else { Ok(Reply::Row(Some(rows))) }
     }
 }

@@ -106,7 +106,6 @@ impl Repository {
         let is_deleted = Filter::At(path, Test::Not(Box::new(Test::Compare(Comparison::Eq, Value::Null))));
         let which = Which { filter: key_equals(entity, &key)?.and(is_deleted), sort: Sort::default(), one: false };
         let rows = self.write_rows(&which, self.deletion(None), tx, Verb::Restore).await?;
-        let rows = rows.ok_or_else(|| Error::internal("a write by key was not exact"))?;
         if rows.is_empty() { Err(self.not_found(&key)) } else { Ok(Reply::Row(Some(rows))) }
     }
 }

@@ -25,6 +25,10 @@ impl Fresh {
         let url = match backend {
             "sqlite" => format!("sqlite:///{}/test.db", folder.path().display()),
             "postgres" => format!("{}?schema={name}", server("FARM_TEST_POSTGRES_URL")),
+            "mysql" => {
+                execute_on_mysql(&format!("CREATE DATABASE {name}")).await;
+                server("FARM_TEST_MYSQL_URL").trim_end_matches("farm").to_owned() + &name
+            }
             "mongodb" => server("FARM_TEST_MONGODB_URL").replacen("/?", &format!("/{name}?"), 1),
             other => panic!("{other} is no backend"),
         };
@@ -38,11 +42,20 @@ impl Fresh {
         let statement = match self.backend {
             "sqlite" => return self.database.close().await.unwrap(),
             "postgres" => Value::from(format!("DROP SCHEMA {} CASCADE", self.name)),
+            "mysql" => Value::from(format!("DROP DATABASE {}", self.name)),
             _ => Value::Map(document! { "dropDatabase" => 1 }),
         };
         self.database.execute(&statement, &Value::Null, None).await.unwrap();
         self.database.close().await.unwrap();
     }
+}
+
+async fn execute_on_mysql(statement: &str) {
+    let contract = Contract::parse("{\"version\": 1, \"entities\": []}").unwrap();
+    let database = Database::new(&server("FARM_TEST_MYSQL_URL"), &Map::new(), contract).unwrap();
+    database.connect(ContractMode::Off, false).await.unwrap();
+    database.execute(&Value::from(statement), &Value::Null, None).await.unwrap();
+    database.close().await.unwrap();
 }
 
 /// Makes a test of each function for each backend, which it takes by name.
@@ -51,6 +64,7 @@ macro_rules! on_every_backend {
     ($($name:ident),* $(,)?) => {
         mod sqlite { $(#[tokio::test] async fn $name() { super::$name("sqlite").await; })* }
         mod postgres { $(#[tokio::test] async fn $name() { super::$name("postgres").await; })* }
+        mod mysql { $(#[tokio::test] async fn $name() { super::$name("mysql").await; })* }
         mod mongodb { $(#[tokio::test] async fn $name() { super::$name("mongodb").await; })* }
     };
 }

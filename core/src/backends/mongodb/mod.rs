@@ -45,6 +45,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     infinite_floats: true,
     negative_zero: false,
     positive_exponents: true,
+    decimal_scale: true,
+    decimal_places: 6_144,
     moment_precision: 1000,
     free_days: false,
 };

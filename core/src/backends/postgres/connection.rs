@@ -1,6 +1,5 @@
 //! Opening connections.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +9,7 @@ use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::dialect;
 use super::error::translate;
+use crate::backends::sql::connecting::unreachable;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Manager;
@@ -48,23 +48,12 @@ impl Opener {
         let server = self.server()?;
         let mut failures = Vec::new();
         for endpoint in &server.endpoints {
-            let options = options(&self.config, server, endpoint)?;
-            match options.connect().await {
+            match options(&self.config, server, endpoint)?.connect().await {
                 Ok(connection) => return Ok(connection),
-                Err(error) => failures.push((endpoint.to_string(), translate(error))),
+                Err(error) => failures.push((endpoint, translate(error))),
             }
         }
-        let (_, first) = failures.first().ok_or_else(|| Error::invalid_configuration("the url names no host"))?;
-        // A server that answered and refused says more than what could not be reached.
-        let kind = if first.kind() == Kind::InvalidConfiguration { first.kind() } else { Kind::ConnectionFailed };
-        let tried: Vec<_> = failures.iter().map(|(place, error)| format!("{place}: {}", error.message())).collect();
-        let code = failures.iter().find_map(|(_, error)| error.context().get("sqlstate").cloned());
-        let error =
-            Error::new(kind, format!("cannot connect to {}", tried.join("; "))).with("url", self.config.url.redacted());
-        Err(match code {
-            Some(code) => error.with("sqlstate", code),
-            None => error,
-        })
+        Err(unreachable(&self.config, &failures))
     }
 
     /// Asks the server to stop what a connection executes.
@@ -113,15 +102,6 @@ impl Manager for Opener {
     }
 }
 
-fn is_local(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Socket { .. } => true,
-        Endpoint::Tcp { host, .. } => {
-            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-        }
-    }
-}
-
 fn options(config: &Config, server: &Server, endpoint: &Endpoint) -> Result<PgConnectOptions> {
     let parameters = &config.parameters;
     refuse_unserved(config)?;
@@ -140,7 +120,7 @@ fn options(config: &Config, server: &Server, endpoint: &Endpoint) -> Result<PgCo
         options = options.database(database);
     }
     // Nobody in the middle is trusted unless the url says so; a server on this machine is not behind a wire.
-    let mode = parameters.text("sslmode").unwrap_or(if is_local(endpoint) { "prefer" } else { "verify-full" });
+    let mode = parameters.text("sslmode").unwrap_or(if endpoint.is_local() { "prefer" } else { "verify-full" });
     options = options.ssl_mode(mode.parse::<PgSslMode>().map_err(translate)?);
     if let Some(file) = parameters.text("sslrootcert") {
         options = options.ssl_root_cert(file);

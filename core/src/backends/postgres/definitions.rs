@@ -57,6 +57,14 @@ impl Definitions for Postgres {
         Some("SELECT pg_advisory_xact_lock(hashtext('farm-db schema'))".to_owned())
     }
 
+    fn unlock(&self) -> Option<String> {
+        None
+    }
+
+    fn is_transactional(&self) -> bool {
+        true
+    }
+
     fn existing(&self) -> String {
         let schema = self.schema_expression();
         format!(
@@ -120,7 +128,7 @@ impl Definitions for Postgres {
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String> {
         check_name(entity, &index.name)?;
         let (name, table) = (quote(&index.name), self.table(&entity.name));
-        let condition = index_condition(self, entity, index)?;
+        let condition = index_condition(self, entity, index)?.map_or_else(String::new, |sql| format!(" WHERE {sql}"));
         if let Some(column) = list_index(entity, index) {
             return Ok(format!("CREATE INDEX {name} ON {table} USING gin ({column}){condition}"));
         }

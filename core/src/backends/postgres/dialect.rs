@@ -102,6 +102,14 @@ impl Dialect for Postgres {
         counted.map_or_else(String::new, |field| format!(" RETURNING {}", quote(&field.name)))
     }
 
+    fn returns_writes(&self) -> bool {
+        true
+    }
+
+    fn limits_writes(&self) -> bool {
+        false
+    }
+
     fn place(&self, entity: &Entity, path: &Path) -> Option<Place> {
         let kind = path.single_scalar()?;
         let field = &entity.fields[path.column];
@@ -131,6 +139,10 @@ impl Dialect for Postgres {
         format!("{sql} = ANY({}[])", self.mark(parameters.len(), kind))
     }
 
+    fn holds(&self, _value: &Value) -> bool {
+        true
+    }
+
     fn regex(&self, _sql: &str, _mark: &str) -> Option<String> {
         None
     }
@@ -145,9 +157,9 @@ impl Dialect for Postgres {
         Some(Elements { from: format!("jsonb_array_elements({column}) AS elements(element)"), value, bound })
     }
 
-    fn list_length(&self, column: &str) -> String {
+    fn list_length(&self, column: &str, _items: &FieldType) -> Option<String> {
         // Both JSON types have the function; a list column that is `json` is rare enough for the cast.
-        format!("jsonb_array_length({column}::jsonb)")
+        Some(format!("jsonb_array_length({column}::jsonb)"))
     }
 
     fn ordered(&self, key: &str, descending: bool, nullable: bool) -> String {

@@ -47,6 +47,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     infinite_floats: true,
     negative_zero: false,
     positive_exponents: false,
+    decimal_scale: true,
+    decimal_places: 6_144,
     moment_precision: 1,
     free_days: true,
 };

@@ -20,7 +20,7 @@ use futures_util::TryStreamExt;
 use super::rows::{integer, time};
 use super::session::PostgresSession;
 use super::wire::{EPOCH_DAYS, EPOCH_MICROS, numeric_text, sized, write};
-use crate::backends::sql::plain_text;
+use crate::backends::sql::{first_word, plain_text};
 use crate::error::{Error, Kind, Result};
 use crate::value::{BigDecimal, Date, DateTime, Map, Uuid, Value, parse_decimal, tagged};
 
@@ -30,7 +30,7 @@ const TRANSACTION_COMMANDS: [&str; 9] =
 
 /// Refuses what begins or ends transactions behind the core's back.
 pub(super) fn refuse_transaction_commands(text: &str) -> Result<()> {
-    let first = text.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+    let first = first_word(text);
     if !TRANSACTION_COMMANDS.contains(&first.as_str()) {
         return Ok(());
     }

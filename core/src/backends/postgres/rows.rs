@@ -8,6 +8,7 @@ use sqlx_postgres::PgRow;
 
 use super::wire::{EPOCH_DAYS, EPOCH_MICROS, numeric_text};
 use crate::backend::{Cell, Rows};
+use crate::backends::sql::compact;
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 use crate::value::{Date, DateTime, Time, Uuid};
@@ -67,19 +68,6 @@ impl Rows for PostgresRows {
     fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
         let Some((start, end)) = self.cells[row * self.width + column] else { return Ok(Cell::Null) };
         decode(&self.kinds[column], &self.block[start..end])
-    }
-}
-
-/// Appends JSON without the blanks between its parts.
-fn compact(json: &[u8], out: &mut Vec<u8>) {
-    let (mut inside, mut escaped) = (false, false);
-    for &byte in json {
-        if !inside && byte == b' ' {
-            continue;
-        }
-        inside ^= byte == b'"' && !escaped;
-        escaped = inside && byte == b'\\' && !escaped;
-        out.push(byte);
     }
 }
 

@@ -94,7 +94,9 @@ impl Compiler<'_> {
         } else if select.limit.is_some() || select.skip > 0 {
             let limit = number(select.limit.unwrap_or(u64::MAX));
             sql += &format!(" LIMIT {}", self.parameter(&mut parameters, &FieldType::Int, limit));
-            sql += &format!(" OFFSET {}", self.parameter(&mut parameters, &FieldType::Int, number(select.skip)));
+            if select.skip > 0 {
+                sql += &format!(" OFFSET {}", self.parameter(&mut parameters, &FieldType::Int, number(select.skip)));
+            }
         }
         Ok(Tail { sql, parameters, exact, sorted })
     }
@@ -231,6 +233,9 @@ impl Compiler<'_> {
     }
 
     fn upsert(&self, entity: &Entity, into: &str, conflict: &Conflict, columns: &Arc<[usize]>) -> Result<Statement> {
+        if !self.dialect.returns_writes() {
+            return Err(self.refuse_write());
+        }
         let row = entity.fields.iter().zip(&conflict.row);
         let mut parameters = row.map(|(field, value)| for_column(&field.kind, value.clone())).collect();
         let target = self.column_list(entity, &conflict.on);
@@ -276,6 +281,9 @@ impl Compiler<'_> {
     /// The WHERE of a write: the exact condition, or the first row's key.
     fn write_where(&self, write: &Write<'_>, parameters: &mut Vec<Value>) -> Result<String> {
         let entity = write.entity;
+        if write.returning && !self.dialect.returns_writes() {
+            return Err(self.refuse_write());
+        }
         let select = Select {
             entity,
             filter: write.filter,
@@ -292,7 +300,7 @@ impl Compiler<'_> {
             return Err(self.refuse_write());
         }
         *parameters = tail.parameters;
-        if !write.one {
+        if !write.one || self.dialect.limits_writes() {
             return Ok(tail.sql);
         }
         let key = self.column_list(entity, &entity.key);

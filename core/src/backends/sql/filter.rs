@@ -213,7 +213,8 @@ impl FilterCompiler<'_> {
         let (comparison, value) = match question(kind, comparison, value)? {
             Question::Never => return Condition::constant(false),
             Question::Always => return Condition::exact(format!("{sql} IS NOT NULL")),
-            Question::Compare(comparison, value) => (comparison, value),
+            Question::Compare(comparison, value) if self.dialect.holds(&value) => (comparison, value),
+            Question::Compare(..) => return None,
         };
         let sign = match comparison {
             Comparison::Eq => "=",
@@ -242,7 +243,8 @@ impl FilterCompiler<'_> {
                 continue;
             }
             match question(&operand.kind, Comparison::Eq, value)? {
-                Question::Compare(_, value) => candidates.push(operand.encoded(value)),
+                Question::Compare(_, value) if self.dialect.holds(&value) => candidates.push(operand.encoded(value)),
+                Question::Compare(..) => return None,
                 Question::Always | Question::Never => {}
             }
         }
@@ -307,7 +309,7 @@ impl FilterCompiler<'_> {
             Test::Exists(wanted) => Condition::constant(*wanted),
             Test::Size(length) => {
                 let mark = self.parameter(&FieldType::Int, Value::Int(i64::try_from(*length).ok()?))?;
-                Condition::exact(format!("{} = {mark}", self.dialect.list_length(column)))
+                Condition::exact(format!("{} = {mark}", self.dialect.list_length(column, items)?))
             }
             Test::AllOf(tests) if tests.is_empty() => Condition::constant(false),
             Test::AllOf(tests) | Test::Both(tests) => {
@@ -365,8 +367,12 @@ impl FilterCompiler<'_> {
 }
 
 /// The rows that an index covers, with constants in place of parameters: the declared condition, and that a row is not
-/// soft-deleted where the index is unique. Empty for all rows.
-pub(in crate::backends) fn index_condition(dialect: &dyn Dialect, entity: &Entity, index: &Index) -> Result<String> {
+/// soft-deleted where the index is unique. `None` for all rows.
+pub(in crate::backends) fn index_condition(
+    dialect: &dyn Dialect,
+    entity: &Entity,
+    index: &Index,
+) -> Result<Option<String>> {
     let mut conditions = Vec::new();
     if let Some(condition) = &index.condition {
         let filter = Filter::parse(condition, entity).map_err(|error| Error::invalid_schema(error.to_string()))?;
@@ -384,7 +390,7 @@ pub(in crate::backends) fn index_condition(dialect: &dyn Dialect, entity: &Entit
     {
         conditions.push(format!("{} IS NULL", dialect.quote(deleted)));
     }
-    Ok(if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) })
+    Ok((!conditions.is_empty()).then(|| conditions.join(" AND ")))
 }
 
 /// A comparison put in the column's own type; `None` where a database would not answer it exactly.

@@ -4,6 +4,7 @@
 //! a dialect cannot say so is `None` there, and stays with the residual. Not for: executing anything.
 
 pub(super) mod compile;
+pub(super) mod connecting;
 pub(super) mod filter;
 mod numbers;
 pub(super) mod schema;
@@ -63,6 +64,12 @@ pub(super) trait Dialect: Send + Sync {
     /// What stands behind an insert that is no upsert.
     fn after_insert(&self, entity: &Entity) -> String;
 
+    /// Whether writes return the rows that they wrote, and inserts can become updates of the row in their way.
+    fn returns_writes(&self) -> bool;
+
+    /// Whether updates and deletes take an order and a limit.
+    fn limits_writes(&self) -> bool;
+
     /// The single declared scalar at a path, such that comparing it is comparing the value.
     fn place(&self, entity: &Entity, path: &Path) -> Option<Place>;
 
@@ -78,6 +85,9 @@ pub(super) trait Dialect: Send + Sync {
     /// Membership in values that are not null and are encoded already; never called without values.
     fn one_of(&self, sql: &str, kind: &FieldType, values: Vec<Value>, parameters: &mut Vec<Value>) -> String;
 
+    /// Whether the engine takes an operand without rounding it.
+    fn holds(&self, value: &Value) -> bool;
+
     /// Whether a text matches a pattern of the `regex` crate, if the engine has that crate.
     fn regex(&self, sql: &str, mark: &str) -> Option<String>;
 
@@ -87,8 +97,8 @@ pub(super) trait Dialect: Send + Sync {
     /// The elements of a list column of scalars.
     fn elements(&self, column: &str, items: &FieldType) -> Option<Elements>;
 
-    /// The number of elements of a list column.
-    fn list_length(&self, column: &str) -> String;
+    /// The number of elements of a list column, if the engine can count them in every row.
+    fn list_length(&self, column: &str, items: &FieldType) -> Option<String>;
 
     /// A sort key with its direction; null sorts before everything.
     fn ordered(&self, key: &str, descending: bool, nullable: bool) -> String;
@@ -111,6 +121,11 @@ pub(super) fn is_json(kind: &FieldType) -> bool {
 /// A value of a row as a parameter: what belongs into a JSON column becomes text here.
 pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
     if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
+}
+
+/// The first word of a statement of the user, in small letters.
+pub(super) fn first_word(text: &str) -> String {
+    text.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase()
 }
 
 /// An identifier in double quotes, as the standard has it.
@@ -157,5 +172,18 @@ pub(super) fn plain_text(value: &Value) -> String {
         Value::Date(date) => date.to_string(),
         Value::Time(time) => time.to_string(),
         other => tagged::to_string(other),
+    }
+}
+
+/// Appends JSON without the blanks between its parts.
+pub(super) fn compact(json: &[u8], out: &mut Vec<u8>) {
+    let (mut inside, mut escaped) = (false, false);
+    for &byte in json {
+        if !inside && byte == b' ' {
+            continue;
+        }
+        inside ^= byte == b'"' && !escaped;
+        escaped = inside && byte == b'\\' && !escaped;
+        out.push(byte);
     }
 }

@@ -11,8 +11,14 @@ use crate::value::{Map, Value};
 
 /// How one database spells definitions, and tells which it has.
 pub(in crate::backends) trait Definitions: Dialect {
-    /// What keeps others from making the same changes until the transaction ends, if anything is needed.
+    /// What keeps others from making the same changes meanwhile, if anything is needed.
     fn lock(&self) -> Option<String>;
+
+    /// What gives that lock back, if it outlives the transaction.
+    fn unlock(&self) -> Option<String>;
+
+    /// Whether definitions can be rolled back.
+    fn is_transactional(&self) -> bool;
 
     /// A query for the names of all tables and indexes, as `name`.
     fn existing(&self) -> String;
@@ -73,12 +79,20 @@ pub(in crate::backends) async fn stored(
     found.first().map(|row| Contract::parse(&text(row, "value"))).transpose()
 }
 
-/// Creates what is missing, in one transaction where definitions can be rolled back.
+/// Creates what is missing, in one transaction where definitions can be rolled back. Elsewhere what was created before an
+/// error stays, and the next call goes on from there: the contract is stored last.
 pub(in crate::backends) async fn ensure(
     session: &mut dyn Session,
     definitions: &dyn Definitions,
     contract: &Contract,
 ) -> Result<Vec<String>> {
+    if !definitions.is_transactional() {
+        let created = create_missing(session, definitions, contract).await;
+        if let Some(unlock) = definitions.unlock() {
+            command(session, &unlock, Vec::new()).await?;
+        }
+        return created;
+    }
     session.begin(&TransactionOptions::default()).await?;
     match create_missing(session, definitions, contract).await {
         Ok(created) => session.commit().await.map(|()| created),

@@ -35,6 +35,14 @@ impl Definitions for Sqlite {
         None
     }
 
+    fn unlock(&self) -> Option<String> {
+        None
+    }
+
+    fn is_transactional(&self) -> bool {
+        true
+    }
+
     fn existing(&self) -> String {
         "SELECT name FROM sqlite_schema".to_owned()
     }
@@ -96,7 +104,7 @@ impl Definitions for Sqlite {
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String> {
         let parts = index.fields.iter().map(|part| index_part(entity, part)).collect::<Result<Vec<_>>>()?;
         let unique = if index.unique { "UNIQUE " } else { "" };
-        let condition = index_condition(self, entity, index)?;
+        let condition = index_condition(self, entity, index)?.map_or_else(String::new, |sql| format!(" WHERE {sql}"));
         let (name, table) = (quote(&index.name), quote(&entity.name));
         Ok(format!("CREATE {unique}INDEX {name} ON {table} ({}){condition}", parts.join(", ")))
     }

@@ -52,6 +52,14 @@ impl Dialect for Sqlite {
         String::new()
     }
 
+    fn returns_writes(&self) -> bool {
+        true
+    }
+
+    fn limits_writes(&self) -> bool {
+        false
+    }
+
     fn place(&self, entity: &Entity, path: &Path) -> Option<Place> {
         let column = quote(&entity.fields[path.column].name);
         Some(Place {
@@ -79,6 +87,10 @@ impl Dialect for Sqlite {
         format!("{sql} IN rarray(?)")
     }
 
+    fn holds(&self, _value: &Value) -> bool {
+        true
+    }
+
     fn regex(&self, sql: &str, mark: &str) -> Option<String> {
         Some(format!("farm_regexp({mark}, {sql})"))
     }
@@ -101,8 +113,8 @@ impl Dialect for Sqlite {
         Some(Elements { from: format!("json_each({column})"), value: value.to_owned(), bound })
     }
 
-    fn list_length(&self, column: &str) -> String {
-        format!("json_array_length({column})")
+    fn list_length(&self, column: &str, _items: &FieldType) -> Option<String> {
+        Some(format!("json_array_length({column})"))
     }
 
     fn ordered(&self, key: &str, descending: bool, _nullable: bool) -> String {

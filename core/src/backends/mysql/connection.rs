@@ -1,0 +1,177 @@
+//! Opening connections.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use sqlx_core::connection::{ConnectOptions, Connection};
+use sqlx_core::executor::Executor;
+use sqlx_core::query_as::query_as;
+use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::sql_str::AssertSqlSafe;
+use sqlx_mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+
+use super::error::translate;
+use crate::backends::sql::connecting::unreachable;
+use crate::config::{Config, Endpoint, Server};
+use crate::error::{Error, Result};
+use crate::pool::Manager;
+
+/// Prepared statements that a connection keeps; the server has 16,382 for all of them unless told.
+const STATEMENT_CACHE: usize = 128;
+/// What the core relies on, whatever the server's own modes are.
+const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+    NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ONLY_FULL_GROUP_BY";
+
+/// Opens connections.
+pub(super) struct Opener {
+    config: Arc<Config>,
+    is_mariadb: Arc<OnceLock<bool>>,
+}
+
+/// A connection and what the server said at its beginning.
+pub(super) struct Link {
+    pub(super) connection: MySqlConnection,
+    /// Its number on the server.
+    pub(super) id: u64,
+    pub(super) is_mariadb: bool,
+    /// The most bytes of one statement with its parameters.
+    pub(super) packet: usize,
+}
+
+impl Opener {
+    pub(super) fn new(config: &Arc<Config>, is_mariadb: &Arc<OnceLock<bool>>) -> Self {
+        Self { config: Arc::clone(config), is_mariadb: Arc::clone(is_mariadb) }
+    }
+
+    async fn open(&self) -> Result<MySqlConnection> {
+        let server = self.config.url.server().ok_or_else(|| Error::internal("a file is no MySQL server"))?;
+        let mut failures = Vec::new();
+        for endpoint in &server.endpoints {
+            match options(&self.config, server, endpoint)?.connect().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failures.push((endpoint, translate(error, None))),
+            }
+        }
+        Err(unreachable(&self.config, &failures))
+    }
+
+    /// Asks the server to stop what a connection executes.
+    pub(super) async fn cancel(&self, id: u64) -> Result<()> {
+        let mut connection = self.open().await?;
+        let kill = raw_sql(AssertSqlSafe(format!("KILL QUERY {id}")));
+        connection.execute(kill).await.map_err(|error| translate(error, None))?;
+        connection.close().await.map_err(|error| translate(error, None))
+    }
+
+    /// The settings of a session.
+    fn setup(&self, is_mariadb: bool) -> Result<String> {
+        let collation = match self.config.parameters.text("collation") {
+            Some(name) if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => format!(" COLLATE {name}"),
+            Some(_) => return Err(Error::invalid_configuration("the option \"collation\" is no name")),
+            None => String::new(),
+        };
+        let timeout = self.config.statement_timeout.map_or_else(String::new, |timeout| {
+            if is_mariadb {
+                format!(", max_statement_time = {}", timeout.as_secs_f64())
+            } else {
+                format!(", max_execution_time = {}", timeout.as_millis())
+            }
+        });
+        Ok(format!("SET NAMES utf8mb4{collation}, sql_mode = '{SQL_MODE}', time_zone = '+00:00'{timeout}"))
+    }
+}
+
+#[async_trait]
+impl Manager for Opener {
+    type Connection = Link;
+
+    async fn connect(&self) -> Result<Link> {
+        let mut connection = self.open().await?;
+        let facts = "SELECT CONNECTION_ID(), VERSION(), CAST(@@max_allowed_packet AS UNSIGNED)";
+        let (id, version, packet): (u64, String, u64) = query_as(facts)
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| translate(error, None))?;
+        let is_mariadb = version.contains("MariaDB");
+        let _ = self.is_mariadb.set(is_mariadb);
+        let setup = raw_sql(AssertSqlSafe(self.setup(is_mariadb)?));
+        connection.execute(setup).await.map_err(|error| translate(error, None))?;
+        Ok(Link { connection, id, is_mariadb, packet: usize::try_from(packet).unwrap_or(usize::MAX) })
+    }
+
+    fn is_usable(&self, _connection: &Link) -> bool {
+        true
+    }
+
+    async fn close(&self, link: Link) {
+        // Who closes has nobody to tell about a socket that is gone already.
+        let _ = link.connection.close().await;
+    }
+}
+
+/// Whether the database is a cluster of Vitess: said so, or a host of PlanetScale.
+pub(super) fn is_sharded(config: &Config) -> bool {
+    let hosts = config.url.server().map(|server| server.endpoints.as_slice()).unwrap_or_default();
+    let is_planetscale =
+        |endpoint: &Endpoint| matches!(endpoint, Endpoint::Tcp { host, .. } if host.ends_with(".psdb.cloud"));
+    config.parameters.truth("planetscale").unwrap_or_else(|| hosts.iter().any(is_planetscale))
+}
+
+fn options(config: &Config, server: &Server, endpoint: &Endpoint) -> Result<MySqlConnectOptions> {
+    let parameters = &config.parameters;
+    let mut options = MySqlConnectOptions::new()
+        .disable_statement_logging()
+        // One statement of our own sets the session up.
+        .set_names(false)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None);
+    options = match endpoint {
+        Endpoint::Socket { path, .. } => options.socket(path),
+        Endpoint::Tcp { host, port } => options.host(host).port(*port),
+    };
+    if let Some(user) = &server.user {
+        options = options.username(user);
+    }
+    if let Some(password) = &server.password {
+        options = options.password(password.expose());
+    }
+    if let Some(database) = &server.database {
+        options = options.database(database);
+    }
+    options = options.ssl_mode(ssl_mode(config, endpoint)?);
+    if let Some(file) = parameters.text("ssl_ca") {
+        options = options.ssl_ca(file);
+    }
+    if let Some(file) = parameters.text("ssl_cert") {
+        options = options.ssl_client_cert(file);
+    }
+    if let Some(file) = parameters.text("ssl_key") {
+        options = options.ssl_client_key(file);
+    }
+    let unless = |name: &'static str, served: &[&str]| match parameters.text(name) {
+        Some(value) if !served.contains(&value.to_lowercase().as_str()) => Err(Error::unsupported(format!(
+            "the option {name:?} with this value is not supported for mysql: one of {}",
+            served.join(", ")
+        ))
+        .with("option", name)),
+        _ => Ok(()),
+    };
+    // Text is utf-8 and moments are in UTC, on every connection.
+    unless("charset", &["utf8mb4"])?;
+    unless("time_zone", &["+00:00", "utc"])?;
+    let cache = parameters.count("statement_cache_size").map_or(STATEMENT_CACHE, |count| count as usize);
+    Ok(options.statement_cache_capacity(cache))
+}
+
+/// Nobody in the middle is trusted unless the url says so; a server on this machine is not behind a wire.
+fn ssl_mode(config: &Config, endpoint: &Endpoint) -> Result<MySqlSslMode> {
+    let sharded = is_sharded(config);
+    let usual = if endpoint.is_local() && !sharded { "preferred" } else { "verify_identity" };
+    let mode = config.parameters.text("ssl_mode").unwrap_or(usual);
+    if sharded && matches!(mode, "disabled" | "preferred") {
+        return Err(Error::invalid_configuration("PlanetScale is reached over TLS only").with("option", "ssl_mode"));
+    }
+    mode.parse().map_err(|error| translate(error, None))
+}
