@@ -36,6 +36,16 @@ fn says_something(facts: &Map, case: &Map) -> bool {
 /// A value as a backend with these capabilities gives it back; `None` where it declares to refuse it.
 fn held(facts: &Map, value: &Value, inside: bool) -> Option<Value> {
     Some(match value {
+        Value::Decimal(number) if !inside && facts["decimal_scale"] == Value::Bool(false) => {
+            let plain = number.normalized();
+            let plain = if plain.fractional_digit_count() < 0 { plain.with_scale(0) } else { plain };
+            let most = facts["decimal_places"].as_int().unwrap();
+            let fits = plain.fractional_digit_count() <= most && plain.digits() <= MAX_DIGITS;
+            return fits.then_some(Value::Decimal(plain));
+        }
+        Value::Float(number) if !inside && number.is_infinite() && facts["infinite_floats"] == Value::Bool(false) => {
+            return None;
+        }
         Value::Decimal(number) if !inside && facts["positive_exponents"] == Value::Bool(false) => {
             let plain = if number.fractional_digit_count() < 0 { number.with_scale(0) } else { number.clone() };
             return (plain.digits() <= MAX_DIGITS).then_some(Value::Decimal(plain));

@@ -154,8 +154,23 @@ def order(value: Any) -> Any:
     return (len(value), value) if isinstance(value, bytes) else value
 
 
+def without_zeros(value: Decimal) -> Decimal:
+    """The equal number without zeros at its end and without an exponent."""
+    sign, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits)).rstrip("0")
+    kept = Decimal((sign, tuple(map(int, text)), exponent + len(digits) - len(text))) if text else Decimal(0)
+    return Decimal(f"{kept:f}") if -60 < kept.as_tuple().exponent < 60 else kept
+
+
 def as_held(capabilities: dict[str, Any], value: Any) -> Any:
     """A value as a backend with these capabilities gives it back; `None` where it declares to refuse it."""
+    if isinstance(value, Decimal) and not capabilities["decimal_scale"]:
+        plain = without_zeros(value)
+        places = -plain.as_tuple().exponent
+        fits = places <= capabilities["decimal_places"] and len(plain.as_tuple().digits) <= 34
+        return plain if fits else None
+    if isinstance(value, float) and math.isinf(value) and not capabilities["infinite_floats"]:
+        return None
     if isinstance(value, Decimal) and value.as_tuple().exponent > 0 and not capabilities["positive_exponents"]:
         plain = Decimal(f"{value:f}")
         return plain if len(plain.as_tuple().digits) <= 34 else None
@@ -168,8 +183,8 @@ def as_held(capabilities: dict[str, Any], value: Any) -> Any:
 
 def _held_inside(capabilities: dict[str, Any], value: list[Any] | dict[str, Any]) -> Any:
     inner = value.values() if isinstance(value, dict) else value
-    # A decimal inside JSON is text, and keeps its exponent everywhere.
-    facts = {**capabilities, "positive_exponents": True}
+    # A decimal inside JSON is text, and keeps its digits everywhere; an infinity has a tag there.
+    facts = {**capabilities, "positive_exponents": True, "decimal_scale": True, "infinite_floats": True}
     held = [as_held(facts, one) for one in inner]
     refused = any(one is None is not given for one, given in zip(held, inner, strict=True))
     plain_days = [one for one in inner if isinstance(one, date | time) and not isinstance(one, datetime)]

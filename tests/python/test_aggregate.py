@@ -33,10 +33,10 @@ class Order(Document, table="orders"):
 
 
 ORDERS: list[dict[str, Any]] = [
-    {"id": 1, "customer": "a", "place": {"city": "Bonn"}, "pieces": 2, "price": Decimal("1.10"), "weight": 0.1},
+    {"id": 1, "customer": "a", "place": {"city": "Bonn"}, "pieces": 2, "price": Decimal("1.11"), "weight": 0.1},
     {"id": 2, "customer": "a", "place": {"city": None}, "pieces": 3, "price": Decimal("2.2"), "weight": 0.2},
     {"id": 3, "customer": "b", "place": None, "pieces": None, "price": None, "weight": 0.3},
-    {"id": 4, "customer": "b", "place": {"city": "Bonn"}, "pieces": 2, "price": Decimal("-1.10"), "weight": None},
+    {"id": 4, "customer": "b", "place": {"city": "Bonn"}, "pieces": 2, "price": Decimal("-1.11"), "weight": None},
 ]
 
 
@@ -59,8 +59,8 @@ async def test_groups_have_exact_sums_of_their_type(orders: Repository[Order]) -
     }
     found = await orders.aggregate(group={"customer": "customer"}, measures=measures)
     assert [repr(list(row.values())) for row in found] == [
-        repr(["a", 2, 2, 5, Decimal("3.30"), 0.1 + 0.2, Decimal("1.65")]),
-        repr(["b", 2, 1, 2, Decimal("-1.10"), 0.3, Decimal("-1.1")]),
+        repr(["a", 2, 2, 5, Decimal("3.31"), 0.1 + 0.2, Decimal("1.655")]),
+        repr(["b", 2, 1, 2, Decimal("-1.11"), 0.3, Decimal("-1.11")]),
     ]
 
 

@@ -165,6 +165,7 @@ async def test_a_sort_orders_as_the_case_says(engines: dict[str, Engine], case: 
 @pytest.mark.parametrize("case", params("updates"))
 async def test_an_update_changes_what_the_case_says(engines: dict[str, Engine], case: dict[str, Any]) -> None:
     engine, entity, expected = engines["updates"], case["entity"], case["expect"]
+    engine.check_needs(case)
     update, refused = read(case["update"]), "error" in case["expect"]
     columns = [column for column in engine.columns[entity] if column not in AUTOMATIC or column in expected]
     for verb in ("update", "update_many", "update_one", "find_one_and_update"):

@@ -245,7 +245,8 @@ async def test_column_names_are_used_in_the_table_and_attributes_in_python(db: D
     if db.backend == "mongodb":
         stored = await db.execute({"find": "renamed"})
     else:
-        stored = await db.execute("SELECT _id, displayName FROM renamed")
+        names = "`_id`, `displayName`" if db.backend == "mysql" else '"_id", "displayName"'
+        stored = await db.execute(f"SELECT {names} FROM renamed")
     assert stored == [{"_id": 1, "displayName": "Bob"}]
 
 

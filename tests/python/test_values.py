@@ -169,7 +169,7 @@ async def test_the_sign_of_zero_is_kept_where_the_engine_says_so(db: Database, v
     signs = [math.copysign(1, zero) for zero in (row.float_, *row.items)]
     # A column of SQLite has one zero; JSON has two.
     assert signs == [-1 if db.capabilities["negative_zero"] else 1, -1]
-    assert row.decimal.as_tuple().exponent == -2
+    assert row.decimal.as_tuple().exponent == (-2 if db.capabilities["decimal_scale"] else 0)
     assert await values.get(row.id) == row
     for zero in (0, 0.0, -0.0):
         assert await values.count({"float_": zero, "decimal": Decimal(0)}) == 1
@@ -271,7 +271,8 @@ async def test_a_naive_moment_is_utc(values: Repository[Value]) -> None:
 
 async def test_naughty_strings_are_keys_like_any_other(db: Database) -> None:
     names = db.repository(Texts)
-    stored = [text for text in NAUGHTY if "\x00" not in text]
+    fits = db.capabilities["key_characters"]
+    stored = [text for text in NAUGHTY if "\x00" not in text and len(text) <= fits]
     await names.create_many([{"id": text} for text in stored])
     for text in stored:
         assert (await names.get(text)).id == text

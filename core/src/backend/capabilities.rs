@@ -40,6 +40,8 @@ capabilities! {
     concurrent_writers: bool,
     /// The database counts integer keys.
     auto_increment: bool,
+    /// A text of so many characters fits into a key and a unique index, whatever they are.
+    key_characters: i64,
     /// Parameters of one statement at most.
     max_bind_parameters: i64,
     /// Infinite floats can be stored.

@@ -41,6 +41,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     returning: true,
     concurrent_writers: true,
     auto_increment: true,
+    key_characters: 1_000_000,
     max_bind_parameters: i64::MAX,
     infinite_floats: true,
     negative_zero: false,

@@ -34,6 +34,8 @@ pub(super) struct Link {
     /// Its number on the server.
     pub(super) id: u64,
     pub(super) is_mariadb: bool,
+    /// Whether a repeatable read notices that another has written what it writes.
+    pub(super) notices_conflicts: bool,
     /// The most bytes of one statement with its parameters.
     pub(super) packet: usize,
 }
@@ -97,7 +99,16 @@ impl Manager for Opener {
         let _ = self.is_mariadb.set(is_mariadb);
         let setup = raw_sql(AssertSqlSafe(self.setup(is_mariadb)?));
         connection.execute(setup).await.map_err(|error| translate(error, None))?;
-        Ok(Link { connection, id, is_mariadb, packet: usize::try_from(packet).unwrap_or(usize::MAX) })
+        // Servers of MariaDB before 10.6.18 do not know the setting, nor does MySQL.
+        let conflicts = raw_sql("SET innodb_snapshot_isolation = ON");
+        let notices_conflicts = is_mariadb && connection.execute(conflicts).await.is_ok();
+        Ok(Link {
+            connection,
+            id,
+            is_mariadb,
+            notices_conflicts,
+            packet: usize::try_from(packet).unwrap_or(usize::MAX),
+        })
     }
 
     fn is_usable(&self, _connection: &Link) -> bool {

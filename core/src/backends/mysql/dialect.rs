@@ -45,7 +45,7 @@ pub(super) fn text_literal(text: &str) -> String {
 
 /// `'$."a"."b"'`; `None` for names that the path grammar cannot quote.
 fn json_path(legs: &[&str]) -> Option<String> {
-    if legs.iter().any(|leg| leg.contains(['"', '\\', '*'])) {
+    if legs.iter().any(|leg| leg.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '*'))) {
         return None;
     }
     let path: String = legs.iter().map(|leg| format!(".\"{leg}\"")).collect();

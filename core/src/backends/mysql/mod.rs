@@ -45,6 +45,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     returning: false,
     concurrent_writers: true,
     auto_increment: true,
+    key_characters: 768,
     max_bind_parameters: 65_535,
     infinite_floats: false,
     negative_zero: false,

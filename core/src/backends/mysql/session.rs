@@ -285,13 +285,15 @@ impl Drop for MysqlSession {
     }
 }
 
-fn begin_text(options: &TransactionOptions) -> Result<String> {
+fn begin_text(options: &TransactionOptions, notices_conflicts: bool) -> Result<String> {
     let level = match options.level()? {
         // Reading sees one moment, as everywhere.
         None if options.read_only => Some("REPEATABLE READ"),
         None => None,
         Some(Isolation::ReadUncommitted) => Some("READ UNCOMMITTED"),
         Some(Isolation::ReadCommitted) => Some("READ COMMITTED"),
+        // Where a repeatable read would overwrite what others wrote meanwhile, only locks keep a snapshot's promise.
+        Some(Isolation::Snapshot) if !notices_conflicts && !options.read_only => Some("SERIALIZABLE"),
         Some(Isolation::RepeatableRead | Isolation::Snapshot) => Some("REPEATABLE READ"),
         Some(Isolation::Serializable) => Some("SERIALIZABLE"),
     };
@@ -331,7 +333,7 @@ impl Session for MysqlSession {
     }
 
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
-        let text = begin_text(options)?;
+        let text = begin_text(options, self.link()?.notices_conflicts)?;
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
         let mut outcome = self.command(text.as_str()).await;
@@ -387,6 +389,10 @@ impl Session for MysqlSession {
     }
 
     async fn rollback_to(&mut self, depth: usize) -> Result<()> {
+        if self.aborted {
+            // The server has undone more than that already.
+            return Ok(());
+        }
         self.command(format!("ROLLBACK TO SAVEPOINT farm_{depth}; RELEASE SAVEPOINT farm_{depth}")).await
     }
 }

@@ -7,10 +7,9 @@ use sqlx_mysql::{MySql, MySqlTypeInfo};
 
 use crate::backends::sql::plain_text;
 use crate::error::{Error, Result};
-use crate::value::{BigDecimal, Date, DateTime, Time, Value};
+use crate::value::{BigDecimal, Date, DateTime, MAX_DIGITS, Time, Value};
 
-/// Digits before and behind the point of a decimal column: `DECIMAL(65,30)`.
-pub(super) const WHOLE_DIGITS: u64 = 35;
+/// Digits behind the point of a decimal column: `DECIMAL(65,30)`.
 pub(super) const SCALE: i64 = 30;
 
 /// A parameter.
@@ -76,9 +75,9 @@ pub(super) fn server_text(value: &Value) -> String {
 pub(super) fn stored_decimal(number: &BigDecimal) -> Result<BigDecimal> {
     let plain = trimmed(number);
     let scale = plain.fractional_digit_count();
-    if !(0..=SCALE).contains(&scale) || plain.digits().saturating_sub(scale.unsigned_abs()) > WHOLE_DIGITS {
+    if !(0..=SCALE).contains(&scale) || plain.digits() > MAX_DIGITS {
         return Err(Error::invalid_value(format!(
-            "mysql keeps {WHOLE_DIGITS} digits before the point and {SCALE} behind it"
+            "mysql writes every digit: up to {MAX_DIGITS} of them, up to {SCALE} behind the point"
         )));
     }
     Ok(plain)

@@ -43,6 +43,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     returning: true,
     concurrent_writers: true,
     auto_increment: true,
+    key_characters: 676,
     max_bind_parameters: 65_535,
     infinite_floats: true,
     negative_zero: false,

@@ -42,6 +42,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     returning: true,
     concurrent_writers: false,
     auto_increment: true,
+    key_characters: 1_000_000_000,
     max_bind_parameters: 32_766,
     infinite_floats: true,
     negative_zero: false,
