@@ -29,7 +29,7 @@ from farm_db import (
 from support import MODELS, failure, opened
 
 #: They look at the tables by SQL.
-pytestmark = [pytest.mark.every_backend, pytest.mark.only("sqlite", "postgres")]
+pytestmark = [pytest.mark.every_backend, pytest.mark.only("sqlite", "postgres", "mysql")]
 
 
 def model(table: str = "things", **fields: Any) -> type[Document]:
@@ -248,7 +248,7 @@ async def test_a_new_nullable_column_is_added_and_old_rows_have_null(url: str) -
         assert [(row.name, row.note, row.stock, row.tags) for row in rows] == [(str(n), None, 7, []) for n in range(3)]
         await things.create({"id": 9, "name": "x", "note": "y"})
         assert await things.count({"note": "y"}) == 1
-        stored = await database.execute("SELECT value FROM _farm_meta WHERE key = 'contract_hash'")
+        stored = await database.execute("SELECT value FROM _farm_meta AS m WHERE m.key = 'contract_hash'")
         assert stored == [{"value": database.contract_hash}]
 
 
@@ -283,7 +283,7 @@ async def test_apps_that_share_a_database_leave_each_others_tables_alone(url: st
         await database.repository(theirs).create({"id": 1, "name": 5})
     async with opened(url, [mine]) as database:
         assert await database.repository(mine).count() == 1
-        stored = json.loads((await database.execute("SELECT value FROM _farm_meta WHERE key = 'contract'"))[0]["value"])
+        stored = json.loads((await database.execute("SELECT value FROM _farm_meta AS m WHERE m.key = 'contract'"))[0]["value"])
         assert [entity["name"] for entity in stored["entities"]] == ["mine", "theirs"]
 
 

@@ -214,7 +214,7 @@ async def test_health_tells_probes_what_they_need(client: httpx.AsyncClient) -> 
     assert report["checks"]
 
 
-@pytest.mark.only("sqlite", "postgres")
+@pytest.mark.only("sqlite", "postgres", "mysql")
 async def test_a_database_that_cannot_be_asked_is_not_ready_but_alive(url: str) -> None:
     database = Database(url, models=[Resource], max_size=1, acquire_timeout=0.1)
     async with running(build(database)) as client:

@@ -337,7 +337,7 @@ async def test_explain_names_the_index_and_keeps_values_out_of_the_statement(res
     assert "ix_resources_name" in str(plan["plan"])
 
 
-@pytest.mark.only("sqlite", "postgres")
+@pytest.mark.only("sqlite", "postgres", "mysql")
 async def test_a_filter_that_the_database_cannot_answer_is_answered_by_the_core(
     resources: Repository[Resource],
 ) -> None:
@@ -355,7 +355,7 @@ async def test_a_filter_that_the_database_cannot_answer_is_answered_by_the_core(
     assert await resources.count() == len(ROWS) - len(expected)
 
 
-@pytest.mark.only("sqlite", "postgres")
+@pytest.mark.only("sqlite", "postgres", "mysql")
 async def test_too_many_rows_for_the_core_to_filter_are_refused(url: str) -> None:
     async with opened(url, [Resource], residual_limit=10) as database:
         resources = database.repository(Resource)

@@ -199,7 +199,7 @@ async def test_models_that_are_read_have_run_their_post_init(db: Database) -> No
     assert (await repository.get(1)).value._seen == 42
 
 
-@pytest.mark.only("sqlite", "postgres")
+@pytest.mark.only("sqlite", "postgres", "mysql")
 async def test_validators_run_on_reading_where_they_are_asked_for(url: str) -> None:
     model = MODELS["annotated"]
     async with opened(url, [model]) as database:
