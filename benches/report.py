@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .goals import Figures, judged
-from .runner import BACKENDS, Run
+from .runner import Run
 from .workloads import BASELINES, HTTP, STREAM, TITLES, UNITS, WORKLOADS
 
 SETTINGS = ("rows", "users", "reps", "seconds", "pool", "http_reps", "http_seconds", "stream_reps")
@@ -50,13 +50,14 @@ def to_json(run: Run) -> dict[str, Any]:
             "note": one.note,
             "notes": one.notes,
             "excluded": one.excluded,
+            "unavailable": one.unavailable,
             "failures": one.failures,
             "cells": {cell: {"median": summary(reps), "reps": reps} for cell, reps in one.cells.items() if reps},
         }
         for one in run.contenders
     ]
     return {
-        "environment": environment(),
+        "environment": environment(run.databases),
         "settings": {name: getattr(run.options, name) for name in SETTINGS},
         "load_before": round(run.load_before, 2),
         "seconds_total": round(time.time() - run.started),
@@ -74,7 +75,7 @@ def figures(contenders: list[dict[str, Any]], backend: str) -> Figures:
     }
 
 
-def environment() -> dict[str, Any]:
+def environment(databases: dict[str, str]) -> dict[str, Any]:
     packages: dict[str, str] = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -92,7 +93,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "node": node,
-        "databases": {name: module.version() for name, module in BACKENDS.items()},
+        "databases": databases,
         "packages": packages,
     }
 
@@ -169,7 +170,8 @@ def language_part(language: str, members: list[dict[str, Any]], baseline: str) -
         out.append(f"Stream\n\n{table(['contender', 'rows/s', 'growth of memory, MiB', 'peak, MiB'], rows)}\n")
     for one in members:
         notes = f" ({'; '.join(dict.fromkeys(one['notes']))})" if one["notes"] else ""
-        excluded = f" **Excluded**: {one['excluded']}." if one["excluded"] else ""
+        why = "Not available" if one["unavailable"] else "Excluded"
+        excluded = f" **{why}**: {one['excluded']}." if one["excluded"] else ""
         failed = "".join(f" **Failed** {cell}: {reason}." for cell, reason in one["failures"].items())
         out.append(f"- {one['name']}: {one['note']}{notes}.{excluded}{failed}")
     return [*out, ""]

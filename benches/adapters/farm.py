@@ -44,7 +44,7 @@ async def create_tables(target: Target) -> None:
 class FarmDb(Adapter):
     name = "farm_db"
     form = "farm"
-    note = "repository API, models; SQLite's own pool"
+    note = "repository API, models"
     response_model = Resource
 
     async def open(self, target: Target, pool: int) -> None:
@@ -80,6 +80,12 @@ class FarmDb(Adapter):
     async def update(self, id: str, changes: dict[str, Any]) -> Any:
         return await self.resources.update(id, changes)
 
+    async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
+        async with self.db.transaction() as tx:
+            row = await self.resources.get(id, tx=tx)
+            await self.resources.update(id, changes, tx=tx)
+        return row
+
     async def insert_user(self, row: dict[str, Any]) -> Any:
         return await self.users.create(row)
 
@@ -89,13 +95,51 @@ class FarmDb(Adapter):
 
 class FarmDbSqlite(FarmDb):
     backend = "sqlite"
+    note = "repository API, models; SQLite's own pool"
 
 
-class FarmDbJson(FarmDbSqlite):
+class FarmDbPostgres(FarmDb):
+    backend = "postgres"
+
+
+class FarmDbMysql(FarmDb):
+    backend = "mysql"
+
+
+class FarmDbMongodb(FarmDb):
+    backend = "mongodb"
+
+
+class Json(FarmDb):
     name = "farm_db-json"
     note = "as farm_db, the HTTP list as the bytes of `find().json()`"
     only = frozenset({"http"})
     json_over_http = True
 
 
-ADAPTERS = [FarmDbSqlite, FarmDbJson]
+class JsonSqlite(Json):
+    backend = "sqlite"
+
+
+class JsonPostgres(Json):
+    backend = "postgres"
+
+
+class JsonMysql(Json):
+    backend = "mysql"
+
+
+class JsonMongodb(Json):
+    backend = "mongodb"
+
+
+ADAPTERS = [
+    FarmDbSqlite,
+    FarmDbPostgres,
+    FarmDbMysql,
+    FarmDbMongodb,
+    JsonSqlite,
+    JsonPostgres,
+    JsonMysql,
+    JsonMongodb,
+]

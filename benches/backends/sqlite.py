@@ -15,6 +15,7 @@ from typing import Any
 
 from ..contract import Target
 from ..data import RESOURCE_FIELDS, canonical, resource, user
+from . import create_farm
 
 NAME = "sqlite"
 FORMS = ("plain", "farm")
@@ -31,7 +32,8 @@ CREATE UNIQUE INDEX users_email ON users (email);
 
 
 def place(folder: Path, name: str, form: str) -> Target:
-    return Target(NAME, str(folder / f"{name}-{form}.db"))
+    path = str(folder / f"{name}-{form}.db")
+    return Target(NAME, path, f"sqlite:///{path}")
 
 
 def version() -> str:
@@ -41,15 +43,15 @@ def version() -> str:
 def create(target: Target, form: str) -> None:
     """The empty tables."""
     if form == "farm":
-        import asyncio
-
-        from ..adapters.farm import create_tables
-
-        asyncio.run(create_tables(target))
+        create_farm(target)
     else:
         with _open(target) as connection:
             connection.executescript(DDL)
         connection.close()
+
+
+def drop(target: Target) -> None:
+    """The folder goes, and the files with it."""
 
 
 def seed(target: Target, form: str, resources: int, users: int) -> None:

@@ -1,3 +1,5 @@
+"""Lists and maps as JSON: SQLite."""
+
 from tortoise import fields
 from tortoise.models import Model
 

@@ -1,0 +1,81 @@
+"""MongoDB: databases on the replica set of FARM_TEST_MONGODB_URL, filled by pymongo.
+
+The form `farm` is made by farm_db's own `ensure_schema`: the same collections and indexes with a validator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from bson import Int64
+from pymongo import MongoClient
+
+from ..contract import Target
+from ..data import RESOURCE_FIELDS, canonical, resource, user
+from . import create_farm, place_on, server
+
+NAME = "mongodb"
+VARIABLE = "FARM_TEST_MONGODB_URL"
+FORMS = ("plain", "farm")
+
+
+def place(folder: object, name: str, form: str) -> Target:
+    return place_on(NAME, VARIABLE, name, form)
+
+
+def version() -> str:
+    with MongoClient[Any](server(VARIABLE)) as client:
+        return str(client.server_info()["version"])
+
+
+def create(target: Target, form: str) -> None:
+    """The empty collections with their indexes."""
+    if form == "farm":
+        create_farm(target)
+        return
+    with MongoClient[Any](target.url) as client:
+        client[target.database].resources.create_index("created_at")
+        client[target.database].users.create_index("email", unique=True)
+
+
+def drop(target: Target) -> None:
+    with MongoClient[Any](target.url) as client:
+        client.drop_database(target.database)
+
+
+def seed(target: Target, form: str, resources: int, users: int) -> None:
+    """Collections with this many documents."""
+    create(target, form)
+    with MongoClient[Any](target.url) as client:
+        _fill(client[target.database], resources, users)
+        client.admin.command("fsync")
+
+
+def reset(target: Target, form: str, resources: int, users: int = 100) -> None:
+    """Back to a known state."""
+    with MongoClient[Any](target.url) as client:
+        database = client[target.database]
+        database.resources.delete_many({})
+        database.users.delete_many({})
+        _fill(database, resources, users)
+
+
+def read_back(target: Target, skip: int = 0) -> list[dict[str, Any]]:
+    """All resources in the order of created_at, as canonical rows."""
+    with MongoClient[Any](target.url, tz_aware=True) as client:
+        found = client[target.database].resources.find().sort("created_at", 1).skip(skip)
+        return [canonical({name: row["_id" if name == "id" else name] for name in RESOURCE_FIELDS}) for row in found]
+
+
+def _fill(database: Any, resources: int, users: int) -> None:
+    for table, make, count in (("resources", resource, resources), ("users", user, users)):
+        rows: Iterator[Any] = (_document(make(n)) for n in range(count))
+        while part := list(itertools.islice(rows, 10_000)):
+            database[table].insert_many(part, ordered=False)
+
+
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    key = row.pop("id")
+    return {"_id": Int64(key) if isinstance(key, int) else key, **row}
