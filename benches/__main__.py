@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benches", description="Database libraries against each other on equal rows.")
-    parser.add_argument("--backends", type=words, default=list(BACKENDS), help=", ".join(BACKENDS))
+    parser.add_argument("--backends", "--backend", type=words, default=list(BACKENDS), help=", ".join(BACKENDS))
     parser.add_argument("--languages", type=words, default=["python", "node"])
     parser.add_argument("--groups", type=words, default=GROUPS, help=",".join(GROUPS))
     parser.add_argument("--only", type=words, default=[], help="names of contenders; default all")

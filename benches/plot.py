@@ -11,6 +11,8 @@ from .workloads import BASELINES, TITLES
 #: Colours that people with colour blindness can tell apart (Okabe and Ito); ours is the strongest.
 OURS = ("#d55e00", "#e69f00")
 OTHERS = ("#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#999999", "#f0e442")
+#: Beyond these: the same, darker.
+OTHERS += ("#004166", "#1f7fb5", "#005c44", "#8f3f6c", "#4d4d4d", "#9a8f00")
 BAR, GAP, LEFT, WIDTH = 13, 16, 250, 560
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 

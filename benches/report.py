@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import statistics
@@ -19,7 +20,16 @@ from .workloads import BASELINES, HTTP, STREAM, TITLES, UNITS, WORKLOADS
 SETTINGS = ("rows", "users", "reps", "seconds", "pool", "http_reps", "http_seconds", "stream_reps")
 PACKAGES = [
     "farm-db",
+    "aiomysql",
     "aiosqlite",
+    "asyncmy",
+    "asyncpg",
+    "beanie",
+    "motor",
+    "piccolo",
+    "psqlpy",
+    "psycopg",
+    "pymongo",
     "sqlalchemy",
     "sqlmodel",
     "tortoise-orm",
@@ -95,7 +105,14 @@ def environment(databases: dict[str, str]) -> dict[str, Any]:
         "node": node,
         "databases": databases,
         "packages": packages,
+        "packages_of_node": packages_of_node(),
     }
+
+
+def packages_of_node() -> dict[str, str]:
+    folder = Path(__file__).parent
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    return {name: str(wanted[name]) for name in wanted if (folder / "node_modules" / name).exists()}
 
 
 # Markdown.
@@ -139,7 +156,8 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
                 out += language_part(language, members, BASELINES.get((backend, language), ""))
     if data["missing"]:
         out.append("Missing: " + "; ".join(f"{name}: {reason}" for name, reason in data["missing"].items()) + "\n")
-    versions = ", ".join(f"{name} {version}" for name, version in here["packages"].items())
+    found = {**here["packages"], **here["packages_of_node"]}
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
     out.append(f"{versions}. The run took {data['seconds_total']} s.\n")
     return "\n".join(out)
 
