@@ -31,7 +31,9 @@ WORKLOADS = [
     Workload("insert_1", "insert", "create one, 1 at a time", "insert", {"concurrency": 1}, writes=True),
     Workload("insert_16", "insert", "create one, 16 at once", "insert", {"concurrency": 16}, writes=True),
     Workload("update_1", "update", "update one by id", "update", {"concurrency": 1}, writes=True),
-    Workload("transaction_1", "transaction", "transaction, 1 at a time", "transaction", {"concurrency": 1}, writes=True),
+    Workload(
+        "transaction_1", "transaction", "transaction, 1 at a time", "transaction", {"concurrency": 1}, writes=True
+    ),
     Workload(
         "transaction_16",
         "transaction",

@@ -43,9 +43,7 @@ class Asyncpg(Adapter):
     pool_options: ClassVar[dict[str, Any]] = {}
 
     async def open(self, target: Target, pool: int) -> None:
-        self.pool = await asyncpg.create_pool(
-            target.url, min_size=1, max_size=pool, init=prepare, **self.pool_options
-        )
+        self.pool = await asyncpg.create_pool(target.url, min_size=1, max_size=pool, init=prepare, **self.pool_options)
 
     async def close(self) -> None:
         await self.pool.close()

@@ -1,13 +1,16 @@
 """MongoDB: databases on the replica set of FARM_TEST_MONGODB_URL, filled by pymongo.
 
-The form `farm` is made by farm_db's own `ensure_schema`: the same collections and indexes with a validator.
+The form `farm` is made by farm_db's own `ensure_schema`: the same collections and indexes with a validator. No write
+waits for the journal, as no other database here waits for the disk.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from bson import Int64
 from pymongo import MongoClient
@@ -22,7 +25,12 @@ FORMS = ("plain", "farm")
 
 
 def place(folder: object, name: str, form: str) -> Target:
-    return place_on(NAME, VARIABLE, name, form)
+    target = place_on(NAME, VARIABLE, name, form)
+    parts = urlsplit(target.url)
+    given = dict(parse_qsl(parts.query))
+    # The user, if any, is one of the server and not of our database.
+    extra = {"w": "1", "journal": "false", **({"authSource": "admin"} if parts.username else {})}
+    return replace(target, url=parts._replace(query=urlencode({**extra, **given})).geturl())
 
 
 def version() -> str:
