@@ -24,7 +24,8 @@ VARIABLE = "FARM_TEST_MYSQL_URL"
 FORMS = ("plain", "farm")
 DDL = (
     """CREATE TABLE resources (id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
-  name VARCHAR(200) NOT NULL, description TEXT NOT NULL, dependencies JSON NOT NULL, tags JSON NOT NULL, metadata JSON NOT NULL,
+  name VARCHAR(200) NOT NULL, description TEXT NOT NULL,
+  dependencies JSON NOT NULL, tags JSON NOT NULL, metadata JSON NOT NULL,
   rating DOUBLE NOT NULL, active BOOLEAN NOT NULL,
   created_at DATETIME(6) NOT NULL, updated_at DATETIME(6) NOT NULL, KEY resources_created (created_at))""",
     """CREATE TABLE users (id BIGINT PRIMARY KEY, email VARCHAR(200) NOT NULL, name VARCHAR(200) NOT NULL,
