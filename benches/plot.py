@@ -55,7 +55,8 @@ def colours(groups: list[tuple[str, list[tuple[str, float]]]]) -> dict[str, str]
 
 def draw(groups: list[tuple[str, list[tuple[str, float]]]], title: str) -> str:
     values = [value for _, bars in groups for _, value in bars]
-    low, high = math.floor(math.log2(min(values))), math.ceil(math.log2(max(values)))
+    low = math.floor(math.log2(min(values)))
+    high = max(math.ceil(math.log2(max(values))), low + 1)
     colour = colours(groups)
     legend_rows = math.ceil(len(colour) / 4)
     top = 64 + 18 * legend_rows

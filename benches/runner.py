@@ -212,6 +212,8 @@ class Backend:
         seconds: float | None = None,
     ) -> None:
         """Every repetition each contender once, after a warm-up that does not count."""
+        if not who:
+            return
         seconds = seconds or self.options.seconds
         live = list(who)
         # What is done once and takes long is not warmed up for a single look.

@@ -23,7 +23,7 @@ const userSchema = new mongoose.Schema(
   { ...options, collection: "users" },
 );
 // Its documents have `id` by themselves.
-const row = (found) => found && { ...found, id: found._id };
+const row = (found) => found && withId(found, found);
 const document = ({ id, ...rest }) => ({ _id: id, ...rest });
 
 class Mongoose {
