@@ -12,7 +12,7 @@ from .workloads import BASELINES, TITLES
 OURS = ("#d55e00", "#e69f00")
 OTHERS = ("#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#999999", "#f0e442")
 #: Beyond these: the same, darker.
-OTHERS += ("#004166", "#1f7fb5", "#005c44", "#8f3f6c", "#4d4d4d", "#9a8f00")
+MORE = ("#004166", "#1f7fb5", "#005c44", "#8f3f6c", "#4d4d4d", "#9a8f00")
 BAR, GAP, LEFT, WIDTH = 13, 16, 250, 560
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
@@ -48,7 +48,7 @@ def colours(groups: list[tuple[str, list[tuple[str, float]]]]) -> dict[str, str]
         if name.startswith("farm_db"):
             found[name] = OURS[1] if "json" in name else OURS[0]
         else:
-            found[name] = OTHERS[others % len(OTHERS)]
+            found[name] = (OTHERS + MORE)[others % len(OTHERS + MORE)]
             others += 1
     return found
 

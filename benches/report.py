@@ -196,7 +196,7 @@ def language_part(language: str, members: list[dict[str, Any]], baseline: str) -
 
 
 def speed_table(members: list[dict[str, Any]], cells: list[str], baseline: str) -> str:
-    base = next((one["cells"] for one in members if one["name"] == baseline), {})
+    base: dict[str, Any] = next((one["cells"] for one in members if one["name"] == baseline), {})
     rates = {cell: [one["cells"][cell]["median"]["rate"] for one in members if cell in one["cells"]] for cell in cells}
     rows = []
     for one in members:

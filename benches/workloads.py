@@ -66,7 +66,8 @@ HTTP = [
 ]
 
 GROUPS = [*dict.fromkeys(workload.group for workload in WORKLOADS), "http", "stream"]
-TITLES = {one.id: one.title for one in (*WORKLOADS, *HTTP, STREAM)}
+TITLES = {one.id: one.title for one in WORKLOADS}
+TITLES |= {one.id: one.title for one in HTTP} | {STREAM.id: STREAM.title}
 UNITS = {one.id: one.unit for one in (*WORKLOADS, STREAM)}
 #: Ratios are told against these.
 BASELINES = {

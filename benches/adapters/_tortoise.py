@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 from tortoise import Tortoise
 from tortoise.transactions import in_transaction
@@ -16,7 +15,7 @@ class TortoiseOrm(Adapter):
     name = "tortoise"
     response_model = Resource
     #: The module with ResourceRow and UserRow.
-    models: ClassVar[ModuleType | Any]
+    models: Any
 
     def connection(self, target: Target, pool: int) -> dict[str, Any]:
         raise NotImplementedError
@@ -42,7 +41,8 @@ class TortoiseOrm(Adapter):
         rows = self.models.ResourceRow.all()
         if active is not None:
             rows = self.models.ResourceRow.filter(active=active, rating__gte=min_rating)
-        return await rows.order_by("-created_at").limit(limit)
+        found: list[Any] = await rows.order_by("-created_at").limit(limit)
+        return found
 
     async def stream_users(self) -> Any:
         last = -1

@@ -1,5 +1,7 @@
 """Lists as arrays: PostgreSQL."""
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
@@ -9,9 +11,9 @@ class ResourceRow(Model):
     id = fields.CharField(36, primary_key=True)
     name = fields.TextField()
     description = fields.TextField()
-    dependencies = ArrayField(element_type="text")
-    tags = ArrayField(element_type="text")
-    metadata = fields.JSONField()
+    dependencies: Any = ArrayField(element_type="text")
+    tags: Any = ArrayField(element_type="text")
+    metadata: Any = fields.JSONField()
     rating = fields.FloatField()
     active = fields.BooleanField()
     created_at = fields.DatetimeField()

@@ -1,5 +1,7 @@
 """Lists and maps as JSON: SQLite."""
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.models import Model
 
@@ -8,9 +10,9 @@ class ResourceRow(Model):
     id = fields.CharField(36, primary_key=True)
     name = fields.TextField()
     description = fields.TextField()
-    dependencies = fields.JSONField()
-    tags = fields.JSONField()
-    metadata = fields.JSONField()
+    dependencies: Any = fields.JSONField()
+    tags: Any = fields.JSONField()
+    metadata: Any = fields.JSONField()
     rating = fields.FloatField()
     active = fields.BooleanField()
     created_at = fields.DatetimeField()

@@ -62,10 +62,13 @@ class FarmDb(Adapter):
 
     def _find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> Any:
         query = self.resources.find(sort="-created_at", limit=limit)
-        return query if active is None else query.find(Resource.active == active, Resource.rating >= min_rating)
+        if active is None or min_rating is None:
+            return query
+        return query.find(Resource.active == active, Resource.rating >= min_rating)
 
     async def find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> list[Any]:
-        return await self._find(limit, active, min_rating)
+        rows: list[Any] = await self._find(limit, active, min_rating)
+        return rows
 
     async def stream_users(self) -> Any:
         async for user in self.users.find(sort="id").stream():
@@ -90,7 +93,7 @@ class FarmDb(Adapter):
         return await self.users.create(row)
 
     async def json(self, limit: int) -> bytes:
-        return await self._find(limit).json()
+        return bytes(await self._find(limit).json())
 
 
 class FarmDbSqlite(FarmDb):

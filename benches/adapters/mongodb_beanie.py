@@ -11,9 +11,11 @@ from pymongo import AsyncMongoClient
 
 from ..contract import Adapter, Target
 
+SET: Any = Set
+
 
 class ResourceDocument(Document):
-    id: str
+    id: str  # type: ignore[assignment]
     name: str
     description: str
     dependencies: list[str]
@@ -29,7 +31,7 @@ class ResourceDocument(Document):
 
 
 class UserDocument(Document):
-    id: int
+    id: int  # type: ignore[assignment]
     email: str
     name: str
     active: bool
@@ -58,7 +60,7 @@ class Beanie(Adapter):
 
     async def find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> list[Any]:
         rows = ResourceDocument.find_all()
-        if active is not None:
+        if active is not None and min_rating is not None:
             rows = ResourceDocument.find(ResourceDocument.active == active, ResourceDocument.rating >= min_rating)
         return await rows.sort("-created_at").limit(limit).to_list()
 
@@ -73,14 +75,13 @@ class Beanie(Adapter):
         await ResourceDocument.insert_many([ResourceDocument(**row) for row in rows])
 
     async def update(self, id: str, changes: dict[str, Any]) -> None:
-        await ResourceDocument.find_one(ResourceDocument.id == id).update(Set(changes))
+        await ResourceDocument.find_one(ResourceDocument.id == id).update(SET(changes))
 
     async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
         async with self.client.start_session() as session, await session.start_transaction():
             row = await ResourceDocument.get(id, session=session)
-            await ResourceDocument.find_one(ResourceDocument.id == id, session=session).update(
-                Set(changes), session=session
-            )
+            one = ResourceDocument.find_one(ResourceDocument.id == id, session=session)
+            await one.update(SET(changes), session=session)
         return row
 
     async def insert_user(self, row: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import aiomysql
+import aiomysql  # type: ignore[import-untyped]
 
 from .mysql_asyncmy import Asyncmy
 

@@ -72,7 +72,8 @@ class Piccolo(Adapter):
                 await ResourceRow.insert(*[ResourceRow(**row) for row in rows[start : start + 3000]])
 
     async def update(self, id: str, changes: dict[str, Any]) -> None:
-        await ResourceRow.update(changes).where(ResourceRow.id == id)
+        values: dict[Any, Any] = changes
+        await ResourceRow.update(values).where(ResourceRow.id == id)
 
     async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
         async with self.engine.transaction():

@@ -59,7 +59,7 @@ class Psqlpy(Adapter):
         async with (
             self.pool.acquire() as connection,
             connection.transaction() as transaction,
-            transaction.cursor(USERS, array_size=1000) as cursor,
+            transaction.cursor(USERS, array_size=1000) as cursor,  # type: ignore[call-arg]
         ):
             async for batch in cursor:
                 for row in batch.result():

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import pymysql
+import pymysql  # type: ignore[import-untyped]
 
 from ..contract import Target
 from ..data import RESOURCE_FIELDS, canonical, resource, user
