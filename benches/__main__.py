@@ -16,7 +16,7 @@ from .workloads import GROUPS
 
 HERE = Path(__file__).resolve().parent
 #: A look: are all there, do they answer, is anything far off.
-QUICK = {"rows": 12_000, "users": 20_000, "reps": 1, "seconds": 0.15, "http_reps": 1, "http_seconds": 0.5}
+QUICK = {"rows": 12_000, "users": 20_000, "reps": 1, "seconds": 0.1, "http_reps": 1, "http_seconds": 0.3}
 
 
 def words(text: str) -> list[str]:
