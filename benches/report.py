@@ -70,6 +70,8 @@ def to_json(run: Run) -> dict[str, Any]:
         "environment": environment(run.databases),
         "settings": {name: getattr(run.options, name) for name in SETTINGS},
         "load_before": round(run.load_before, 2),
+        # With what the run itself makes.
+        "load_after": round(os.getloadavg()[0], 2),
         "seconds_total": round(time.time() - run.started),
         "missing": run.missing,
         "contenders": contenders,
@@ -144,7 +146,10 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
         "Take the ratios, not the absolute figures.\n",
     ]
     if data["load_before"] > 0.5:
-        out.append(f"**Others were at work on the machine (load {data['load_before']} before the run).**\n")
+        out.append(
+            f"**Others were at work on the machine (load {data['load_before']} before the run, "
+            f"{data['load_after']} at its end): take the figures as a look only.**\n"
+        )
     for backend, goals in data["goals"].items():
         out.append(f"## {backend} {here['databases'].get(backend, '')}\n")
         if backend in plots:

@@ -217,7 +217,8 @@ class Backend:
         seconds = seconds or self.options.seconds
         live = list(who)
         # What is done once and takes long is not warmed up for a single look.
-        first = 0 if reps == 1 and cell in ("create_10000", "find_10000") else -1
+        slow = cell in ("create_10000", "find_10000") or cell.startswith("http")
+        first = 0 if reps == 1 and slow else -1
         for rep in range(first, reps):
             turn = rep % len(live) if live else 0
             for one in live[turn:] + live[:turn]:

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
+from functools import cache
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..contract import Target
+from ..data import resource, user
+
+MAKERS = {"resources": resource, "users": user}
 
 
 def create_farm(target: Target) -> None:
@@ -19,6 +25,16 @@ def create_farm(target: Target) -> None:
     from ..adapters.farm import create_tables
 
     asyncio.run(create_tables(target))
+
+
+def rows(table: str, count: int) -> Iterable[dict[str, Any]]:
+    """The first rows of a table; nobody may change them, because those of a reset are kept for the next one."""
+    return _few(table, count) if count <= 5000 else (MAKERS[table](n) for n in range(count))
+
+
+@cache
+def _few(table: str, count: int) -> list[dict[str, Any]]:
+    return [MAKERS[table](n) for n in range(count)]
 
 
 class Unavailable(RuntimeError):

@@ -7,7 +7,6 @@ waits for the journal, as no other database here waits for the disk.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,8 +15,8 @@ from bson import Int64
 from pymongo import MongoClient
 
 from ..contract import Target
-from ..data import RESOURCE_FIELDS, canonical, resource, user
-from . import create_farm, place_on, server
+from ..data import RESOURCE_FIELDS, canonical
+from . import create_farm, place_on, rows, server
 
 NAME = "mongodb"
 VARIABLE = "FARM_TEST_MONGODB_URL"
@@ -78,12 +77,13 @@ def read_back(target: Target, skip: int = 0) -> list[dict[str, Any]]:
 
 
 def _fill(database: Any, resources: int, users: int) -> None:
-    for table, make, count in (("resources", resource, resources), ("users", user, users)):
-        rows: Iterator[Any] = (_document(make(n)) for n in range(count))
-        while part := list(itertools.islice(rows, 10_000)):
+    for table, count in (("resources", resources), ("users", users)):
+        documents = map(_document, rows(table, count))
+        while part := list(itertools.islice(documents, 10_000)):
             database[table].insert_many(part, ordered=False)
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
-    key = row.pop("id")
-    return {"_id": Int64(key) if isinstance(key, int) else key, **row}
+    key = row["id"]
+    rest = {name: value for name, value in row.items() if name != "id"}
+    return {"_id": Int64(key) if isinstance(key, int) else key, **rest}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 import pymysql  # type: ignore[import-untyped]
 
 from ..contract import Target
-from ..data import RESOURCE_FIELDS, canonical, resource, user
-from . import create_farm, place_on, server
+from ..data import RESOURCE_FIELDS, USER_FIELDS, canonical
+from . import create_farm, place_on, rows, server
 
 NAME = "mysql"
 VARIABLE = "FARM_TEST_MYSQL_URL"
@@ -109,11 +108,10 @@ def _open(url: str) -> Any:
 def _fill(connection: Any, resources: int, users: int) -> None:
     connection.begin()
     with connection.cursor() as cursor:
-        for table, make, count in (("resources", resource, resources), ("users", user, users)):
-            fields = list(make(0))
+        for table, fields, count in (("resources", RESOURCE_FIELDS, resources), ("users", USER_FIELDS, users)):
             statement = f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join(['%s'] * len(fields))})"
-            rows: Iterator[Any] = (tuple(map(_stored, make(n).values())) for n in range(count))
-            while part := list(itertools.islice(rows, 2000)):
+            stored = (tuple(map(_stored, row.values())) for row in rows(table, count))
+            while part := list(itertools.islice(stored, 2000)):
                 cursor.executemany(statement, part)
     connection.commit()
 

@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json, Jsonb
 
 from ..contract import Target
-from ..data import RESOURCE_FIELDS, canonical, resource, user
-from . import create_farm, place_on, server
+from ..data import RESOURCE_FIELDS, USER_FIELDS, canonical
+from . import create_farm, place_on, rows, server
 
 NAME = "postgres"
 VARIABLE = "FARM_TEST_POSTGRES_URL"
@@ -84,10 +84,10 @@ def read_back(target: Target, skip: int = 0) -> list[dict[str, Any]]:
 
 
 def _fill(connection: psycopg.Connection[Any], form: str, resources: int, users: int) -> None:
-    for table, make, count in (("resources", resource, resources), ("users", user, users)):
-        with connection.cursor().copy(f"COPY {table} ({', '.join(make(0))}) FROM STDIN") as copy:
-            for n in range(count):
-                copy.write_row([_stored(value, form) for value in make(n).values()])
+    for table, fields, count in (("resources", RESOURCE_FIELDS, resources), ("users", USER_FIELDS, users)):
+        with connection.cursor().copy(f"COPY {table} ({', '.join(fields)}) FROM STDIN") as copy:
+            for row in rows(table, count):
+                copy.write_row([_stored(value, form) for value in row.values()])
 
 
 def _stored(value: Any, form: str) -> Any:
