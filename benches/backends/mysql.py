@@ -38,7 +38,8 @@ def place(folder: object, name: str, form: str) -> Target:
 
 def version() -> str:
     with closing(_open(server(VARIABLE))) as connection:
-        return str(connection.get_server_info())
+        # MariaDB tells old clients that it is a MySQL 5.5.5.
+        return str(connection.get_server_info()).removeprefix("5.5.5-")
 
 
 def create(target: Target, form: str) -> None:
