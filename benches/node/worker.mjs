@@ -8,6 +8,7 @@ import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { canonical, EPOCH, resource, resourceId, user } from "./data.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -139,7 +140,8 @@ class Worker {
     await this.adapter.update(resourceId(1), { name: "changed", rating: 1.125, updated_at: new Date(EPOCH + 5) });
     const changes = { name: "in a transaction", rating: 2.375, updated_at: new Date(EPOCH + 6) };
     const read = await this.adapter.transaction(resourceId(2), changes);
-    if (read.name !== resource(2).name) throw new Error("the row that the transaction read");
+    const plain = (row) => JSON.parse(JSON.stringify(canonical(row)));
+    if (!isDeepStrictEqual(plain(read), plain(resource(2)))) throw new Error("the row that the transaction read");
     let duplicate = "";
     try {
       await this.adapter.insertUser({ ...user(1), id: 10_000_000 });
