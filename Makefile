@@ -33,9 +33,9 @@ servers: ## private servers until Ctrl-C, as the tests use them; prints their UR
 	@$(PREPARE) venv
 	@$(PYTHON) scripts/servers.py
 
-bench: ## against other libraries on SQLite, a few minutes; QUICK=1 for a look, ARGS="--only farm_db,aiosqlite"
+bench: ## against other libraries on every database; QUICK=1 for a look, ARGS="--backend postgres --only farm_db,asyncpg"
 	@$(PREPARE) bench
-	@.work/bench/bin/python -m benches $(if $(QUICK),--quick) $(ARGS)
+	@$(PYTHON) scripts/servers.py -- .work/bench/bin/python -m benches $(if $(QUICK),--quick) $(ARGS)
 
 lint: ## formatting, linters, types
 	@$(PREPARE) lint

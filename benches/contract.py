@@ -10,28 +10,49 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from .data import RESOURCE_FIELDS, USER_FIELDS
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the rows are. A server's host, user and password will stand here beside the name of the database."""
+    """Where the rows are."""
 
     backend: str
     #: The name of the database; for SQLite the path of the file.
     database: str
+    #: The whole of it, as every library takes it.
+    url: str
 
     @property
-    def url(self) -> str:
-        return f"{self.backend}:///{self.database}"
+    def _parts(self) -> SplitResult:
+        return urlsplit(self.url)
+
+    @property
+    def host(self) -> str:
+        return self._parts.hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self._parts.port or {"postgres": 5432, "mysql": 3306, "mongodb": 27017}[self.backend]
+
+    @property
+    def user(self) -> str:
+        return unquote(self._parts.username or "")
+
+    @property
+    def password(self) -> str:
+        return unquote(self._parts.password or "")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "url": self.url}
+        """For a worker; those on Node have no use for the rest."""
+        parts = {} if self.backend == "sqlite" else {"host": self.host, "port": self.port}
+        return {**asdict(self), **parts, "user": self.user, "password": self.password}
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Target:
-        return cls(**{key: value for key, value in raw.items() if key != "url"})
+        return cls(raw["backend"], raw["database"], raw["url"])
 
 
 class Adapter:
@@ -41,12 +62,14 @@ class Adapter:
     backend: ClassVar[str]
     #: One line for the report: how the library is used.
     note: ClassVar[str] = ""
-    #: How moments lie in the file: each library is given the form that it writes itself. See `backends/`.
+    #: How the tables are made: each library is given columns that its users would make. See `backends/`.
     form: ClassVar[str] = "plain"
     #: The groups to take part in; empty for all.
     only: ClassVar[frozenset[str]] = frozenset()
     #: The Pydantic model of a response.
     response_model: Any = None
+    #: Whether FastAPI is to use the aliases of that model, as it does unless told otherwise.
+    response_by_alias: ClassVar[bool] = True
 
     async def open(self, target: Target, pool: int) -> None:
         raise NotImplementedError
@@ -72,6 +95,10 @@ class Adapter:
         raise NotImplementedError
 
     async def update(self, id: str, changes: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
+        """One transaction: get by id, update of that row, commit. Returns the row as it was read."""
         raise NotImplementedError
 
     async def insert_user(self, row: dict[str, Any]) -> Any:

@@ -90,7 +90,8 @@ def _milliseconds(value: Any, typed: bool) -> int:
         value = datetime.fromisoformat(value)
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
-    return round((value - EPOCH).total_seconds() * 1000)
+    since: timedelta = value - EPOCH
+    return round(since.total_seconds() * 1000)
 
 
 def canonical(row: dict[str, Any], typed: bool = True) -> dict[str, Any]:

@@ -34,5 +34,6 @@ def writes() -> str:
     """The digest of all rows after `check_writes`."""
     rows = [resource(n) for n in range(WRITE_BASE + 501)]
     rows[1].update(name="changed", rating=1.125, updated_at=at(5))
+    rows[2].update(name="in a transaction", rating=2.375, updated_at=at(6))
     # Rows are compared in the order of created_at, which is that of their numbers.
     return digest([canonical(row) for row in rows])

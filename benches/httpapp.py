@@ -24,7 +24,7 @@ def make(adapter: Adapter, target: Target, pool: int) -> FastAPI:
         await adapter.close()
 
     app = FastAPI(lifespan=lifespan)
-    model = adapter.response_model
+    model: Any = adapter.response_model
 
     if adapter.json_over_http:
 
@@ -34,11 +34,15 @@ def make(adapter: Adapter, target: Target, pool: int) -> FastAPI:
 
     else:
 
-        @app.get("/resources", response_model=list[model])
+        @app.get(
+            "/resources",
+            response_model=list[model],
+            response_model_by_alias=adapter.response_by_alias,
+        )
         async def list_resources(limit: int = 50) -> Any:
             return await adapter.find(limit)
 
-    @app.get("/resources/{id}", response_model=model)
+    @app.get("/resources/{id}", response_model=model, response_model_by_alias=adapter.response_by_alias)
     async def get_resource(id: str) -> Any:
         row = await adapter.get(id)
         if row is None:

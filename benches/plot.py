@@ -11,6 +11,8 @@ from .workloads import BASELINES, TITLES
 #: Colours that people with colour blindness can tell apart (Okabe and Ito); ours is the strongest.
 OURS = ("#d55e00", "#e69f00")
 OTHERS = ("#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#999999", "#f0e442")
+#: Beyond these: the same, darker.
+MORE = ("#004166", "#1f7fb5", "#005c44", "#8f3f6c", "#4d4d4d", "#9a8f00")
 BAR, GAP, LEFT, WIDTH = 13, 16, 250, 560
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
@@ -46,14 +48,15 @@ def colours(groups: list[tuple[str, list[tuple[str, float]]]]) -> dict[str, str]
         if name.startswith("farm_db"):
             found[name] = OURS[1] if "json" in name else OURS[0]
         else:
-            found[name] = OTHERS[others % len(OTHERS)]
+            found[name] = (OTHERS + MORE)[others % len(OTHERS + MORE)]
             others += 1
     return found
 
 
 def draw(groups: list[tuple[str, list[tuple[str, float]]]], title: str) -> str:
     values = [value for _, bars in groups for _, value in bars]
-    low, high = math.floor(math.log2(min(values))), math.ceil(math.log2(max(values)))
+    low = math.floor(math.log2(min(values)))
+    high = max(math.ceil(math.log2(max(values))), low + 1)
     colour = colours(groups)
     legend_rows = math.ceil(len(colour) / 4)
     top = 64 + 18 * legend_rows

@@ -18,7 +18,11 @@ ROOT = HERE.parent
 
 
 class Failed(RuntimeError):
-    """A contender did not do what it should."""
+    """A contender did not do what it should. `code` is that of the library's own error, where it has one."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Process:
@@ -47,7 +51,7 @@ class Process:
         if not answer.pop("ok"):
             if self.verbose:
                 print(answer.get("trace", ""), file=sys.stderr)
-            raise Failed(f"{op}: {answer['error']}")
+            raise Failed(f"{op}: {answer['error']}", answer.get("code", ""))
         return answer
 
     def _line(self, op: str, timeout: float) -> bytes:
@@ -103,6 +107,8 @@ class Contender:
     groups: frozenset[str] = frozenset()
     #: Why it takes no part; empty if it does.
     excluded: str = ""
+    #: Whether that is because farm_db does not support this database yet.
+    unavailable: bool = False
     notes: list[str] = field(default_factory=list)
     #: By workload, one dict a repetition.
     cells: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

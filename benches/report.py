@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import statistics
@@ -13,13 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from .goals import Figures, judged
-from .runner import BACKENDS, Run
+from .runner import Run
 from .workloads import BASELINES, HTTP, STREAM, TITLES, UNITS, WORKLOADS
 
 SETTINGS = ("rows", "users", "reps", "seconds", "pool", "http_reps", "http_seconds", "stream_reps")
 PACKAGES = [
     "farm-db",
+    "aiomysql",
     "aiosqlite",
+    "asyncmy",
+    "asyncpg",
+    "beanie",
+    "motor",
+    "piccolo",
+    "psqlpy",
+    "psycopg",
+    "pymongo",
     "sqlalchemy",
     "sqlmodel",
     "tortoise-orm",
@@ -50,15 +60,18 @@ def to_json(run: Run) -> dict[str, Any]:
             "note": one.note,
             "notes": one.notes,
             "excluded": one.excluded,
+            "unavailable": one.unavailable,
             "failures": one.failures,
             "cells": {cell: {"median": summary(reps), "reps": reps} for cell, reps in one.cells.items() if reps},
         }
         for one in run.contenders
     ]
     return {
-        "environment": environment(),
+        "environment": environment(run.databases),
         "settings": {name: getattr(run.options, name) for name in SETTINGS},
         "load_before": round(run.load_before, 2),
+        # With what the run itself makes.
+        "load_after": round(os.getloadavg()[0], 2),
         "seconds_total": round(time.time() - run.started),
         "missing": run.missing,
         "contenders": contenders,
@@ -74,7 +87,7 @@ def figures(contenders: list[dict[str, Any]], backend: str) -> Figures:
     }
 
 
-def environment() -> dict[str, Any]:
+def environment(databases: dict[str, str]) -> dict[str, Any]:
     packages: dict[str, str] = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -92,9 +105,16 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "node": node,
-        "databases": {name: module.version() for name, module in BACKENDS.items()},
+        "databases": databases,
         "packages": packages,
+        "packages_of_node": packages_of_node(),
     }
+
+
+def packages_of_node() -> dict[str, str]:
+    folder = Path(__file__).parent
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    return {name: str(wanted[name]) for name in wanted if (folder / "node_modules" / name).exists()}
 
 
 # Markdown.
@@ -126,7 +146,10 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
         "Take the ratios, not the absolute figures.\n",
     ]
     if data["load_before"] > 0.5:
-        out.append(f"**Others were at work on the machine (load {data['load_before']} before the run).**\n")
+        out.append(
+            f"**Others were at work on the machine (load {data['load_before']} before the run, "
+            f"{data['load_after']} at its end): take the figures as a look only.**\n"
+        )
     for backend, goals in data["goals"].items():
         out.append(f"## {backend} {here['databases'].get(backend, '')}\n")
         if backend in plots:
@@ -138,7 +161,8 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
                 out += language_part(language, members, BASELINES.get((backend, language), ""))
     if data["missing"]:
         out.append("Missing: " + "; ".join(f"{name}: {reason}" for name, reason in data["missing"].items()) + "\n")
-    versions = ", ".join(f"{name} {version}" for name, version in here["packages"].items())
+    found = {**here["packages"], **here["packages_of_node"]}
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
     out.append(f"{versions}. The run took {data['seconds_total']} s.\n")
     return "\n".join(out)
 
@@ -169,14 +193,15 @@ def language_part(language: str, members: list[dict[str, Any]], baseline: str) -
         out.append(f"Stream\n\n{table(['contender', 'rows/s', 'growth of memory, MiB', 'peak, MiB'], rows)}\n")
     for one in members:
         notes = f" ({'; '.join(dict.fromkeys(one['notes']))})" if one["notes"] else ""
-        excluded = f" **Excluded**: {one['excluded']}." if one["excluded"] else ""
+        why = "Not available" if one["unavailable"] else "Excluded"
+        excluded = f" **{why}**: {one['excluded']}." if one["excluded"] else ""
         failed = "".join(f" **Failed** {cell}: {reason}." for cell, reason in one["failures"].items())
         out.append(f"- {one['name']}: {one['note']}{notes}.{excluded}{failed}")
     return [*out, ""]
 
 
 def speed_table(members: list[dict[str, Any]], cells: list[str], baseline: str) -> str:
-    base = next((one["cells"] for one in members if one["name"] == baseline), {})
+    base: dict[str, Any] = next((one["cells"] for one in members if one["name"] == baseline), {})
     rates = {cell: [one["cells"][cell]["median"]["rate"] for one in members if cell in one["cells"]] for cell in cells}
     rows = []
     for one in members:

@@ -21,7 +21,7 @@ import uvloop
 
 from .adapters import load
 from .contract import Adapter, Target
-from .data import at, canonical, resource, resource_id, user
+from .data import NotEqual, at, canonical, resource, resource_id, user
 from .timing import Span, closed_loop, memory, reset_peak
 
 #: So many keys or changes are prepared before a window and used in turn.
@@ -68,6 +68,10 @@ class Worker:
         await adapter.insert(resource(base))
         await adapter.create_many([resource(n) for n in range(base + 1, base + 501)])
         await adapter.update(resource_id(1), {"name": "changed", "rating": 1.125, "updated_at": at(5)})
+        changes = {"name": "in a transaction", "rating": 2.375, "updated_at": at(6)}
+        read = await adapter.transaction(resource_id(2), changes)
+        if canonical(adapter.plain(read)) != canonical(resource(2)):
+            raise NotEqual("the row that the transaction read")
         duplicate = ""
         try:
             await adapter.insert_user({**user(1), "id": 10_000_000})
@@ -93,7 +97,7 @@ class Worker:
 
     async def op_insert(self, base: int, concurrency: int, seconds: float) -> dict[str, Any]:
         # More than any contender has written in this time; beyond them the window ends early with an error.
-        rows = [resource(n) for n in range(base, base + int(40_000 * seconds) + 500)]
+        rows = [resource(n) for n in range(base, base + int(25_000 * seconds) + 500)]
         insert = self.adapter.insert
         return await closed_loop(lambda i: insert(rows[i]), concurrency, seconds)
 
@@ -103,6 +107,14 @@ class Worker:
         changes = [{"name": f"u{i}", "rating": (i * 2 + 1) / 4096, "updated_at": at(i)} for i in range(PREPARED)]
         update = self.adapter.update
         return await closed_loop(lambda i: update(keys[i % PREPARED], changes[i % PREPARED]), concurrency, seconds)
+
+    async def op_transaction(self, base: int, concurrency: int, seconds: float, seed: int) -> dict[str, Any]:
+        # Every key once before any comes again, so that no two transactions want the same row at once.
+        keys = [resource_id(n) for n in range(base)]
+        random.Random(seed).shuffle(keys)
+        changes = [{"name": f"t{i}", "rating": (i * 2 + 1) / 4096, "updated_at": at(i)} for i in range(PREPARED)]
+        transaction = self.adapter.transaction
+        return await closed_loop(lambda i: transaction(keys[i % base], changes[i % PREPARED]), concurrency, seconds)
 
     async def op_create_many(self, base: int, count: int) -> dict[str, Any]:
         rows = [resource(n) for n in range(base, base + count)]
@@ -135,11 +147,16 @@ async def serve(worker: Worker, out: TextIO) -> None:
             answer = {"ok": True, **await getattr(worker, f"op_{op}")(**command)}
         except Exception as error:  # the runner reports it and goes on with the others
             text = f"{type(error).__name__}: {error}"[:600]
-            answer = {"ok": False, "error": text, "trace": traceback.format_exc()[-3000:]}
+            code = getattr(error, "code", None)
+            answer = {"ok": False, "error": text, "code": code if isinstance(code, str) else "", "trace": trace()}
         out.write(json.dumps(answer) + "\n")
         out.flush()
     with contextlib.suppress(Exception):
         await asyncio.wait_for(worker.op_close(), 5)
+
+
+def trace() -> str:
+    return traceback.format_exc()[-3000:]
 
 
 def main() -> None:

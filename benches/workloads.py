@@ -17,6 +17,8 @@ class Workload:
     #: `1/s`, `rows/s` or `ms` (of one call).
     unit: str = "1/s"
     writes: bool = False
+    #: SQLite has one writer: libraries that begin transactions by reading fail there when several run at once.
+    servers_only: bool = False
 
 
 WORKLOADS = [
@@ -29,6 +31,18 @@ WORKLOADS = [
     Workload("insert_1", "insert", "create one, 1 at a time", "insert", {"concurrency": 1}, writes=True),
     Workload("insert_16", "insert", "create one, 16 at once", "insert", {"concurrency": 16}, writes=True),
     Workload("update_1", "update", "update one by id", "update", {"concurrency": 1}, writes=True),
+    Workload(
+        "transaction_1", "transaction", "transaction, 1 at a time", "transaction", {"concurrency": 1}, writes=True
+    ),
+    Workload(
+        "transaction_16",
+        "transaction",
+        "transaction, 16 at once",
+        "transaction",
+        {"concurrency": 16},
+        writes=True,
+        servers_only=True,
+    ),
     Workload("create_10000", "create_many", "create_many 10,000", "create_many", {"count": 10_000}, "rows/s", True),
 ]
 
@@ -52,7 +66,17 @@ HTTP = [
 ]
 
 GROUPS = [*dict.fromkeys(workload.group for workload in WORKLOADS), "http", "stream"]
-TITLES = {one.id: one.title for one in (*WORKLOADS, *HTTP, STREAM)}
+TITLES = {one.id: one.title for one in WORKLOADS}
+TITLES |= {one.id: one.title for one in HTTP} | {STREAM.id: STREAM.title}
 UNITS = {one.id: one.unit for one in (*WORKLOADS, STREAM)}
 #: Ratios are told against these.
-BASELINES = {("sqlite", "python"): "aiosqlite", ("sqlite", "node"): "better-sqlite3"}
+BASELINES = {
+    ("sqlite", "python"): "aiosqlite",
+    ("sqlite", "node"): "better-sqlite3",
+    ("postgres", "python"): "asyncpg",
+    ("postgres", "node"): "pg",
+    ("mysql", "python"): "asyncmy",
+    ("mysql", "node"): "mysql2",
+    ("mongodb", "python"): "pymongo",
+    ("mongodb", "node"): "mongodb",
+}

@@ -25,7 +25,8 @@ def discover() -> tuple[list[tuple[str, type[Adapter]]], dict[str, str]]:
 
 
 def load(module: str, name: str, backend: str) -> Adapter:
-    for adapter in importlib.import_module(module).ADAPTERS:
+    adapters: list[type[Adapter]] = importlib.import_module(module).ADAPTERS
+    for adapter in adapters:
         if (adapter.name, adapter.backend) == (name, backend):
             return adapter()
     raise LookupError(f"{module} has no {name} for {backend}")

@@ -44,7 +44,7 @@ async def create_tables(target: Target) -> None:
 class FarmDb(Adapter):
     name = "farm_db"
     form = "farm"
-    note = "repository API, models; SQLite's own pool"
+    note = "repository API, models"
     response_model = Resource
 
     async def open(self, target: Target, pool: int) -> None:
@@ -62,10 +62,13 @@ class FarmDb(Adapter):
 
     def _find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> Any:
         query = self.resources.find(sort="-created_at", limit=limit)
-        return query if active is None else query.find(Resource.active == active, Resource.rating >= min_rating)
+        if active is None or min_rating is None:
+            return query
+        return query.find(Resource.active == active, Resource.rating >= min_rating)
 
     async def find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> list[Any]:
-        return await self._find(limit, active, min_rating)
+        rows: list[Any] = await self._find(limit, active, min_rating)
+        return rows
 
     async def stream_users(self) -> Any:
         async for user in self.users.find(sort="id").stream():
@@ -80,22 +83,66 @@ class FarmDb(Adapter):
     async def update(self, id: str, changes: dict[str, Any]) -> Any:
         return await self.resources.update(id, changes)
 
+    async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
+        async with self.db.transaction() as tx:
+            row = await self.resources.get(id, tx=tx)
+            await self.resources.update(id, changes, tx=tx)
+        return row
+
     async def insert_user(self, row: dict[str, Any]) -> Any:
         return await self.users.create(row)
 
     async def json(self, limit: int) -> bytes:
-        return await self._find(limit).json()
+        return bytes(await self._find(limit).json())
 
 
 class FarmDbSqlite(FarmDb):
     backend = "sqlite"
+    note = "repository API, models; SQLite's own pool"
 
 
-class FarmDbJson(FarmDbSqlite):
+class FarmDbPostgres(FarmDb):
+    backend = "postgres"
+
+
+class FarmDbMysql(FarmDb):
+    backend = "mysql"
+
+
+class FarmDbMongodb(FarmDb):
+    backend = "mongodb"
+
+
+class Json(FarmDb):
     name = "farm_db-json"
     note = "as farm_db, the HTTP list as the bytes of `find().json()`"
     only = frozenset({"http"})
     json_over_http = True
 
 
-ADAPTERS = [FarmDbSqlite, FarmDbJson]
+class JsonSqlite(Json):
+    backend = "sqlite"
+
+
+class JsonPostgres(Json):
+    backend = "postgres"
+
+
+class JsonMysql(Json):
+    backend = "mysql"
+
+
+class JsonMongodb(Json):
+    backend = "mongodb"
+
+
+ADAPTERS = [
+    FarmDbSqlite,
+    FarmDbPostgres,
+    FarmDbMysql,
+    FarmDbMongodb,
+    JsonSqlite,
+    JsonPostgres,
+    JsonMysql,
+    JsonMongodb,
+]

@@ -1,190 +1,35 @@
-"""SQLAlchemy and SQLModel on aiosqlite, in the documented asynchronous way: a session an operation, a typed model."""
+"""SQLAlchemy and SQLModel on aiosqlite."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import AliasChoices, Field
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    DateTime,
-    Double,
-    String,
-    Text,
-    TypeDecorator,
-    event,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlmodel import Column, SQLModel
-from sqlmodel import Field as SqlField
-from sqlmodel.ext.asyncio.session import AsyncSession as SqlModelSession
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from ..contract import Adapter, Target
-from ..data import RESOURCE_FIELDS
-from ..models import Resource
+from ._alchemy import SqlAlchemy, SqlModel
 
 
-class Moment(TypeDecorator[datetime]):
-    """Aware in Python, naive UTC in SQLite, which keeps no zone."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Any) -> Any:
-        return value and value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: Any, dialect: Any) -> Any:
-        return value and value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class ResourceRow(Base):
-    __tablename__ = "resources"
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
-    description: Mapped[str] = mapped_column(Text)
-    dependencies: Mapped[list[str]] = mapped_column(JSON)
-    tags: Mapped[list[str]] = mapped_column(JSON)
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
-    rating: Mapped[float] = mapped_column(Double)
-    active: Mapped[bool] = mapped_column(Boolean)
-    created_at: Mapped[datetime] = mapped_column(Moment)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
-
-
-class UserRow(Base):
-    __tablename__ = "users"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    email: Mapped[str] = mapped_column(Text)
-    name: Mapped[str] = mapped_column(Text)
-    active: Mapped[bool] = mapped_column(Boolean)
-    created_at: Mapped[datetime] = mapped_column(Moment)
-
-
-class ResourceTable(SQLModel, table=True):
-    __tablename__ = "resources"
-    id: str = SqlField(sa_column=Column(String(36), primary_key=True))
-    name: str
-    description: str
-    dependencies: list[str] = SqlField(sa_column=Column(JSON))
-    tags: list[str] = SqlField(sa_column=Column(JSON))
-    metadata_: dict[str, Any] = SqlField(sa_column=Column("metadata", JSON))
-    rating: float = SqlField(sa_column=Column(Double))
-    active: bool
-    created_at: datetime = SqlField(sa_column=Column(Moment))
-    updated_at: datetime = SqlField(sa_column=Column(Moment))
-
-
-class UserTable(SQLModel, table=True):
-    __tablename__ = "users"
-    id: int = SqlField(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    email: str
-    name: str
-    active: bool
-    created_at: datetime = SqlField(sa_column=Column(Moment))
-
-
-class ResourceOut(Resource):
-    """`metadata` is taken in a declarative class, so the attribute has another name there."""
-
-    metadata: dict[str, Any] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
-
-
-class SqlAlchemy(Adapter):
-    name = "sqlalchemy"
+class OnSqlite(SqlAlchemy):
     backend = "sqlite"
+    scheme = "sqlite+aiosqlite"
     note = "async ORM on aiosqlite, pool of 4; create_many = bulk insert(Model)"
-    response_model = ResourceOut
-    resources: Any = ResourceRow
-    users: Any = UserRow
-    session_class: Any = None
 
-    async def open(self, target: Target, pool: int) -> None:
-        url = f"sqlite+aiosqlite:///{target.database}"
-        self.engine = create_async_engine(url, pool_size=min(pool, 4), max_overflow=0, connect_args={"timeout": 30})
+    def make_engine(self, url: str, pool: int) -> Any:
+        engine = create_async_engine(url, pool_size=min(pool, 4), max_overflow=0, connect_args={"timeout": 30})
 
-        @event.listens_for(self.engine.sync_engine, "connect")
+        @event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, record: Any) -> None:
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.close()
 
-        kind = {"class_": self.session_class} if self.session_class else {}
-        self.session = async_sessionmaker(self.engine, expire_on_commit=False, **kind)
-
-    async def close(self) -> None:
-        await self.engine.dispose()
-
-    @staticmethod
-    def _row(row: dict[str, Any]) -> dict[str, Any]:
-        return {"metadata_" if name == "metadata" else name: value for name, value in row.items()}
-
-    def plain(self, row: Any) -> dict[str, Any]:
-        if isinstance(row, self.resources):
-            return {name: getattr(row, "metadata_" if name == "metadata" else name) for name in RESOURCE_FIELDS}
-        return super().plain(row)
-
-    async def get(self, id: str) -> Any:
-        async with self.session() as session:
-            return await session.get(self.resources, id)
-
-    async def find(self, limit: int, active: bool | None = None, min_rating: float | None = None) -> list[Any]:
-        query = select(self.resources)
-        if active is not None:
-            query = query.where(self.resources.active == active, self.resources.rating >= min_rating)
-        async with self.session() as session:
-            return list((await session.scalars(query.order_by(self.resources.created_at.desc()).limit(limit))).all())
-
-    async def stream_users(self) -> Any:
-        query = select(self.users).order_by(self.users.id)
-        async with self.session() as session:
-            async for user in await session.stream_scalars(query, execution_options={"yield_per": 1000}):
-                yield user
-
-    async def insert(self, row: dict[str, Any]) -> None:
-        async with self.session() as session:
-            session.add(self.resources(**self._row(row)))
-            await session.commit()
-
-    async def create_many(self, rows: list[dict[str, Any]]) -> None:
-        async with self.session() as session:
-            await session.execute(insert(self.resources), [self._row(row) for row in rows])
-            await session.commit()
-
-    async def update(self, id: str, changes: dict[str, Any]) -> None:
-        statement = update(self.resources).where(self.resources.id == id).values(**changes)
-        async with self.session() as session:
-            await session.execute(statement.execution_options(synchronize_session=False))
-            await session.commit()
-
-    async def insert_user(self, row: dict[str, Any]) -> None:
-        async with self.session() as session:
-            session.add(self.users(**row))
-            await session.commit()
+        return engine
 
 
-class SqlModel(SqlAlchemy):
-    name = "sqlmodel"
+class SqlModelOnSqlite(SqlModel, OnSqlite):
     note = "AsyncSession on aiosqlite, pool of 4; create_many = add_all and commit"
-    resources = ResourceTable
-    users = UserTable
-    session_class = SqlModelSession
-
-    async def create_many(self, rows: list[dict[str, Any]]) -> None:
-        async with self.session() as session:
-            session.add_all([self.resources(**self._row(row)) for row in rows])
-            await session.commit()
 
 
-ADAPTERS = [SqlAlchemy, SqlModel]
+ADAPTERS = [OnSqlite, SqlModelOnSqlite]

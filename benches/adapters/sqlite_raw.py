@@ -101,6 +101,13 @@ class Sqlite3(Adapter):
     async def update(self, id: str, changes: dict[str, Any]) -> None:
         self.connection.execute(*update_sql(id, changes))
 
+    async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
+        self.connection.execute("BEGIN IMMEDIATE")
+        row = await self.get(id)
+        self.connection.execute(*update_sql(id, changes))
+        self.connection.execute("COMMIT")
+        return row
+
     async def insert_user(self, row: dict[str, Any]) -> None:
         self.connection.execute(INSERT_USER, values(row))
 
@@ -148,6 +155,14 @@ class Aiosqlite(Adapter):
 
     async def update(self, id: str, changes: dict[str, Any]) -> None:
         await self.connection.execute(*update_sql(id, changes))
+
+    async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
+        async with self.lock:
+            await self.connection.execute("BEGIN IMMEDIATE")
+            row = await self.get(id)
+            await self.connection.execute(*update_sql(id, changes))
+            await self.connection.execute("COMMIT")
+        return row
 
     async def insert_user(self, row: dict[str, Any]) -> None:
         await self.connection.execute(INSERT_USER, values(row))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..contract import Target
-from ..data import RESOURCE_FIELDS, canonical, resource, user
+from ..data import RESOURCE_FIELDS, USER_FIELDS, canonical
+from . import create_farm, rows
 
 NAME = "sqlite"
 FORMS = ("plain", "farm")
@@ -31,7 +31,8 @@ CREATE UNIQUE INDEX users_email ON users (email);
 
 
 def place(folder: Path, name: str, form: str) -> Target:
-    return Target(NAME, str(folder / f"{name}-{form}.db"))
+    path = str(folder / f"{name}-{form}.db")
+    return Target(NAME, path, f"sqlite:///{path}")
 
 
 def version() -> str:
@@ -41,15 +42,15 @@ def version() -> str:
 def create(target: Target, form: str) -> None:
     """The empty tables."""
     if form == "farm":
-        import asyncio
-
-        from ..adapters.farm import create_tables
-
-        asyncio.run(create_tables(target))
+        create_farm(target)
     else:
         with _open(target) as connection:
             connection.executescript(DDL)
         connection.close()
+
+
+def drop(target: Target) -> None:
+    """The folder goes, and the files with it."""
 
 
 def seed(target: Target, form: str, resources: int, users: int) -> None:
@@ -98,14 +99,11 @@ def _open(target: Target) -> sqlite3.Connection:
 
 
 def _fill(connection: sqlite3.Connection, form: str, resources: int, users: int) -> None:
-    def rows(made: Iterable[dict[str, Any]]) -> Iterable[tuple[Any, ...]]:
-        return (tuple(_stored(value, form) for value in row.values()) for row in made)
-
     connection.execute("BEGIN")
-    for table, make, count in (("resources", resource, resources), ("users", user, users)):
-        fields = list(make(0))
+    for table, fields, count in (("resources", RESOURCE_FIELDS, resources), ("users", USER_FIELDS, users)):
         statement = f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
-        connection.executemany(statement, rows(make(n) for n in range(count)))
+        stored = (tuple(_stored(value, form) for value in row.values()) for row in rows(table, count))
+        connection.executemany(statement, stored)
     connection.execute("COMMIT")
 
 

@@ -9,7 +9,7 @@ const WORDS = (
   "code cold come cook cool cope copy core cost crew crop dark data date dawn days"
 ).split(" ");
 const REGIONS = ["eu-north-1", "eu-west-1", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1"];
-const FIELDS = [
+export const FIELDS = [
   "id", "name", "description", "dependencies", "tags", "metadata", "rating", "active", "created_at", "updated_at",
 ];
 

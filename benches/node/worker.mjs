@@ -3,15 +3,16 @@
 //
 // A contender is an entry of `adapters`, exported by a module in ./adapters: name, backend, note, form; open(target, pool),
 // close(), get(id), find(limit, active?, minRating?), insert(row), createMany(rows), update(id, changes),
-// insertUser(row), and json(limit) -> a JSON body where it has a way of its own.
+// transaction(id, changes) -> the row it read, insertUser(row), and json(limit) -> a JSON body where it has a way of its own.
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { canonical, EPOCH, resource, resourceId, user } from "./data.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const GROUPS = ["get", "find", "json", "insert", "update", "create_many"];
+const GROUPS = ["get", "find", "json", "insert", "update", "transaction", "create_many"];
 const PREPARED = 4096;
 
 const load = (name) => import(pathToFileURL(join(HERE, "adapters", name)).href);
@@ -86,6 +87,14 @@ function keys(rows, seed) {
 
 const rowsFrom = (base, count) => Array.from({ length: count }, (_, i) => resource(base + i));
 
+function someChanges() {
+  return Array.from({ length: PREPARED }, (_, i) => ({
+    name: `u${i}`,
+    rating: (i * 2 + 1) / 4096,
+    updated_at: new Date(EPOCH + i),
+  }));
+}
+
 class Worker {
   constructor(adapter) {
     this.adapter = adapter;
@@ -129,6 +138,10 @@ class Worker {
     await this.adapter.insert(resource(base));
     await this.adapter.createMany(rowsFrom(base + 1, 500));
     await this.adapter.update(resourceId(1), { name: "changed", rating: 1.125, updated_at: new Date(EPOCH + 5) });
+    const changes = { name: "in a transaction", rating: 2.375, updated_at: new Date(EPOCH + 6) };
+    const read = await this.adapter.transaction(resourceId(2), changes);
+    const plain = (row) => JSON.parse(JSON.stringify(canonical(row)));
+    if (!isDeepStrictEqual(plain(read), plain(resource(2)))) throw new Error("the row that the transaction read");
     let duplicate = "";
     try {
       await this.adapter.insertUser({ ...user(1), id: 10_000_000 });
@@ -159,12 +172,24 @@ class Worker {
 
   update({ base, concurrency, seconds, seed }) {
     const wanted = keys(base, seed);
-    const changes = Array.from({ length: PREPARED }, (_, i) => ({
-      name: `u${i}`,
-      rating: (i * 2 + 1) / 4096,
-      updated_at: new Date(EPOCH + i),
-    }));
+    const changes = someChanges();
     return closedLoop((i) => this.adapter.update(wanted[i % PREPARED], changes[i % PREPARED]), concurrency, seconds);
+  }
+
+  transaction({ base, concurrency, seconds, seed }) {
+    // Every key once before any comes again, so that no two transactions want the same row at once.
+    const random = chance(seed);
+    const wanted = Array.from({ length: base }, (_, i) => resourceId(i));
+    for (let i = base - 1; i > 0; i--) {
+      const other = random(i + 1);
+      [wanted[i], wanted[other]] = [wanted[other], wanted[i]];
+    }
+    const changes = someChanges();
+    return closedLoop(
+      (i) => this.adapter.transaction(wanted[i % base], changes[i % PREPARED]),
+      concurrency,
+      seconds,
+    );
   }
 
   async create_many({ base, count }) {
@@ -191,7 +216,8 @@ async function serve(module, name, backend) {
       answer = { ok: true, ...(await worker[op](parameters)) };
     } catch (error) {
       const text = `${error.name}: ${error.message}`.slice(0, 600);
-      answer = { ok: false, error: text, trace: String(error.stack).slice(-3000) };
+      const code = typeof error.code === "string" ? error.code : "";
+      answer = { ok: false, error: text, code, trace: String(error.stack).slice(-3000) };
     }
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   }

@@ -40,6 +40,11 @@ class BetterSqlite3 {
     this.put = this.db.prepare(`INSERT INTO resources (${COLUMNS}) VALUES (${NAMES.map(() => "?").join(",")})`);
     this.putUser = this.db.prepare("INSERT INTO users (id, email, name, active, created_at) VALUES (?,?,?,?,?)");
     this.change = this.db.prepare("UPDATE resources SET name = ?, rating = ?, updated_at = ? WHERE id = ?");
+    this.readAndChange = this.db.transaction((id, changes) => {
+      const row = this.one.get(id);
+      this.change.run(changes.name, changes.rating, stamp(changes.updated_at), id);
+      return row;
+    });
     this.many = this.db.transaction((rows) => {
       for (const row of rows) this.put.run(NAMES.map((name) => stored(row[name])));
     });
@@ -62,6 +67,9 @@ class BetterSqlite3 {
   }
   async update(id, changes) {
     this.change.run(changes.name, changes.rating, stamp(changes.updated_at), id);
+  }
+  async transaction(id, changes) {
+    return revive(this.readAndChange.immediate(id, changes));
   }
   async insertUser(row) {
     this.putUser.run(Object.values(row).map(stored));

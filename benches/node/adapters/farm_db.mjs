@@ -58,9 +58,17 @@ class FarmDb {
   update(id, changes) {
     return this.resources.update(id, changes);
   }
+  transaction(id, changes) {
+    return this.db.transaction(async (tx) => {
+      const resources = tx.repository(Resource);
+      const row = await resources.get(id);
+      await resources.update(id, changes);
+      return row;
+    });
+  }
   insertUser(row) {
     return this.users.create(row);
   }
 }
 
-export const adapters = [new FarmDb("sqlite")];
+export const adapters = ["sqlite", "postgres", "mysql", "mongodb"].map((backend) => new FarmDb(backend));

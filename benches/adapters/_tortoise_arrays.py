@@ -1,4 +1,9 @@
+"""Lists as arrays: PostgreSQL."""
+
+from typing import Any
+
 from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
 
 
@@ -6,9 +11,9 @@ class ResourceRow(Model):
     id = fields.CharField(36, primary_key=True)
     name = fields.TextField()
     description = fields.TextField()
-    dependencies = fields.JSONField()
-    tags = fields.JSONField()
-    metadata = fields.JSONField()
+    dependencies: Any = ArrayField(element_type="text")
+    tags: Any = ArrayField(element_type="text")
+    metadata: Any = fields.JSONField()
     rating = fields.FloatField()
     active = fields.BooleanField()
     created_at = fields.DatetimeField()
