@@ -92,7 +92,7 @@ impl Database {
     pub fn with_config(config: Config, contract: Contract) -> Result<Self> {
         static IDS: AtomicUsize = AtomicUsize::new(1);
         let config = Arc::new(config);
-        let backend = Connected { process: std::process::id(), backend: backends::open(&config)? };
+        let backend = Connected { process: std::process::id(), backend: backends::open(&config) };
         Ok(Self(Arc::new(Inner {
             config,
             contract: RwLock::new(Arc::new(contract)),
@@ -109,9 +109,8 @@ impl Database {
     pub(crate) fn backend(&self) -> Arc<dyn Backend> {
         let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
         let process = std::process::id();
-        if slot.process != process
-            && let Ok(backend) = backends::open(&self.0.config)
-        {
+        if slot.process != process {
+            let backend = backends::open(&self.0.config);
             std::mem::forget(std::mem::replace(&mut *slot, Connected { process, backend }));
         }
         Arc::clone(&slot.backend)
@@ -228,7 +227,7 @@ impl Database {
     /// connected again.
     pub async fn close(&self) -> Result<()> {
         self.0.connected.store(false, Ordering::Release);
-        let fresh = Connected { process: std::process::id(), backend: backends::open(&self.0.config)? };
+        let fresh = Connected { process: std::process::id(), backend: backends::open(&self.0.config) };
         let old = {
             let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, fresh)

@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::config::{BackendKind, Config};
-use crate::error::Result;
 
 /// The backend for a configuration; opens no connection.
-pub(crate) fn open(config: &Arc<Config>) -> Result<Arc<dyn Backend>> {
+pub(crate) fn open(config: &Arc<Config>) -> Arc<dyn Backend> {
     match config.backend() {
-        BackendKind::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(config))),
-        BackendKind::Mongodb => Ok(Arc::new(mongodb::Mongodb::new(config))),
-        BackendKind::Postgres => Ok(Arc::new(postgres::Postgres::new(config))),
-        BackendKind::Mysql => Ok(Arc::new(mysql::Mysql::new(config))),
+        BackendKind::Sqlite => Arc::new(sqlite::Sqlite::new(config)),
+        BackendKind::Mongodb => Arc::new(mongodb::Mongodb::new(config)),
+        BackendKind::Postgres => Arc::new(postgres::Postgres::new(config)),
+        BackendKind::Mysql => Arc::new(mysql::Mysql::new(config)),
     }
 }

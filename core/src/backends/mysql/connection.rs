@@ -121,7 +121,7 @@ impl Manager for Opener {
     }
 }
 
-/// Whether the database is a cluster of Vitess: said so, or a host of PlanetScale.
+/// Whether the database is a cluster of Vitess: said so, or a host of `PlanetScale`.
 pub(super) fn is_sharded(config: &Config) -> bool {
     let hosts = config.url.server().map(|server| server.endpoints.as_slice()).unwrap_or_default();
     let is_planetscale =

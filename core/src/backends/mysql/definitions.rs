@@ -14,7 +14,7 @@ use crate::value::Value;
 
 /// Longer names are refused by the server.
 const MAX_NAME: usize = 64;
-/// Bytes of the columns of one index (InnoDB, `DYNAMIC` rows), and of one character.
+/// Bytes of the columns of one index (`InnoDB`, `DYNAMIC` rows), and of one character.
 const INDEX_BYTES: usize = 3072;
 const CHARACTER_BYTES: usize = 4;
 /// Bytes of a column of fixed size, at most: a decimal.
@@ -233,19 +233,15 @@ impl Definitions for Mysql {
         let parts =
             (0..index.fields.len()).map(|part| self.index_part(entity, index, part)).collect::<Result<Vec<_>>>()?;
         let condition = index_condition(self, entity, index)?;
-        match condition.filter(|_| index.unique) {
-            Some(condition) => {
-                check_name(entity, &hidden(index, index.fields.len()))?;
-                let columns = self.hidden_columns(entity, index, &condition).join(", ");
-                let parts: Vec<_> = (0..index.fields.len()).map(|part| quote(&hidden(index, part))).collect();
-                Ok(format!("ALTER TABLE {table} {columns}, ADD UNIQUE INDEX {name} ({})", parts.join(", ")))
-            }
-            // An index over all rows finds those of the condition too.
-            None => {
-                let unique = if index.unique { "UNIQUE " } else { "" };
-                Ok(format!("CREATE {unique}INDEX {name} ON {table} ({})", parts.join(", ")))
-            }
-        }
+        // An index over all rows finds those of the condition too.
+        let Some(condition) = condition.filter(|_| index.unique) else {
+            let unique = if index.unique { "UNIQUE " } else { "" };
+            return Ok(format!("CREATE {unique}INDEX {name} ON {table} ({})", parts.join(", ")));
+        };
+        check_name(entity, &hidden(index, index.fields.len()))?;
+        let columns = self.hidden_columns(entity, index, &condition).join(", ");
+        let parts: Vec<_> = (0..index.fields.len()).map(|part| quote(&hidden(index, part))).collect();
+        Ok(format!("ALTER TABLE {table} {columns}, ADD UNIQUE INDEX {name} ({})", parts.join(", ")))
     }
 
     fn create_meta(&self) -> String {

@@ -16,7 +16,7 @@ const JSON_DEPTH: usize = 32;
 
 /// The SQL that both databases understand.
 pub(super) struct Mysql {
-    /// Whether it is a cluster of Vitess, such as PlanetScale.
+    /// Whether it is a cluster of Vitess, such as `PlanetScale`.
     pub(super) sharded: bool,
     /// Whether the server is MariaDB; known since the first connection.
     pub(super) is_mariadb: Arc<OnceLock<bool>>,

@@ -64,10 +64,11 @@ async fn replication(session: &mut MysqlSession) -> Result<Map> {
         ("SHOW REPLICA STATUS", "Seconds_Behind_Source")
     };
     match rows(session, sql, Vec::new()).await {
-        Ok(found) => Ok(match found.first() {
-            Some(state) => document! { "role" => "replica", "lag" => state.get(lag).cloned().unwrap_or_default() },
-            None => document! { "role" => "primary", "lag" => Value::Null },
-        }),
+        Ok(found) => {
+            let role = if found.is_empty() { "primary" } else { "replica" };
+            let lag = found.first().and_then(|state| state.get(lag).cloned()).unwrap_or_default();
+            Ok(document! { "role" => role, "lag" => lag })
+        }
         // 1227: the user lacks the privilege.
         Err(error) if error.kind() == Kind::InvalidQuery => {
             let mode = row(session, "SELECT CAST(@@global.read_only AS SIGNED) AS fixed", Vec::new()).await?;

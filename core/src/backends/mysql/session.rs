@@ -56,7 +56,7 @@ type Running = Pin<Box<dyn Future<Output = (Pooled<Opener>, Outcome<Answer>)> + 
 /// What is asked of the server.
 pub(super) enum Request {
     /// A compiled statement, kept prepared or not.
-    Statement(Statement, bool),
+    Statement(Box<Statement>, bool),
     /// Commands without parameters.
     Command(String),
     /// A statement of the user.
@@ -232,15 +232,15 @@ impl MysqlSession {
     pub(super) async fn fetch(&mut self, statement: Statement, persistent: bool) -> Result<Fetched> {
         let plan = WritePlan::of(&statement);
         let reads = statement.text.starts_with("SELECT");
-        let mut outcome = self.ask(Request::Statement(statement.clone(), persistent)).await?;
+        let mut outcome = self.ask(Request::Statement(Box::new(statement.clone()), persistent)).await?;
         let alone = !self.in_transaction;
         if alone && reads && outcome.as_ref().is_err_and(|error| !is_survivable(error)) {
             // The server has closed the connection while it idled, or just now; reading again does no harm.
             self.reconnect().await?;
-            outcome = self.ask(Request::Statement(statement, persistent)).await?;
+            outcome = self.ask(Request::Statement(Box::new(statement), persistent)).await?;
         } else if outcome.as_ref().is_err_and(is_stale_plan) {
             // The server refused to execute it, so that preparing it anew executes it once.
-            outcome = self.ask(Request::Statement(statement, false)).await?;
+            outcome = self.ask(Request::Statement(Box::new(statement), false)).await?;
         }
         match outcome.map_err(|error| translate(error, plan.as_deref()))? {
             Answer::Rows(fetched) => Ok(fetched),
