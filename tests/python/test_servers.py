@@ -145,7 +145,7 @@ async def test_other_programs_must_keep_to_the_types(mongodb: Database) -> None:
     assert await mongodb.repository(Book).count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "mongodb"])
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mongodb"])
 async def test_a_refused_port_is_told_at_once_without_the_password(scheme: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
