@@ -235,10 +235,9 @@ impl Repository {
 
     pub(super) async fn update(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
         let key = self.checked_key(arguments.needed("id")?)?;
-        let changes = arguments.map("changes")?;
+        let update = arguments.update("changes", &self.entity)?;
         let expected = arguments.int("expected_version")?;
         arguments.finish()?;
-        let update = Update::parse(&changes, &self.entity)?;
         let which = self.which_key(&key, expected)?;
         let now = DateTime::now();
         let rows = if update.is_empty() {
@@ -268,14 +267,14 @@ impl Repository {
     }
 
     pub(super) async fn update_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let which = self.which_one(&mut arguments, Verb::UpdateOne)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateOne).await
     }
 
     pub(super) async fn update_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let which = self.which_many(&mut arguments, Verb::UpdateMany)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateMany).await
@@ -317,7 +316,7 @@ impl Repository {
         mut arguments: Arguments,
         tx: Option<&Transaction>,
     ) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let return_new = arguments.flag("return_new", true)?;
         let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
         arguments.finish()?;
