@@ -32,6 +32,7 @@ mod sort_key;
 mod update;
 
 pub use aggregate::Aggregation;
+pub(crate) use apply::identical;
 pub use filter::{Comparison, Expression, Filter, Test, TypeName};
 pub use grouping::Grouping;
 pub use matcher::{matches, values_at};

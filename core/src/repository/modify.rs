@@ -8,10 +8,10 @@ use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Changes, Operation, SetTo, Write};
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
-use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
+use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update, identical};
 use crate::schema::{Auto, Entity, FieldType, Path};
 use crate::transaction::{Transaction, Unit, may_repeat};
-use crate::value::{DateTime, Map, Value};
+use crate::value::{DateTime, Map, Value, canonical_equal};
 
 /// Adds what every write does by itself: the moment and the version.
 pub(super) fn touch(entity: &Entity, changes: &mut Changes, now: DateTime) {
@@ -40,6 +40,8 @@ fn as_changes(entity: &Entity, update: &Update, now: DateTime) -> Option<Changes
             Assignment::Increment(number)
                 if !field.nullable
                     && field.constraints.is_empty()
+                    // Nothing changes then, not even a scale, which engines would add to.
+                    && !canonical_equal(number, &Value::Int(0))
                     && matches!(
                         (&field.kind, number),
                         (FieldType::Int, Value::Int(_))
@@ -179,7 +181,7 @@ impl Repository {
         let mut after = before.to_vec();
         for (position, field) in entity.fields.iter().enumerate() {
             let value = self.stored_value(position, document.shift_remove(&field.name).unwrap_or_default())?;
-            if value != before[position] {
+            if !identical(&value, &before[position]) {
                 after[position] = value.clone();
                 changes.0.push((position, SetTo::Value(value)));
             }
