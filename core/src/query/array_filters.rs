@@ -122,7 +122,7 @@ fn name_of(document: &Map) -> Result<&str> {
     let mut names = Vec::new();
     collect_names(document, &mut names, 0)?;
     let Some(name) = names.first().copied() else {
-        return Err(Error::invalid_query("an array filter says something about a name, this one is empty"));
+        return Err(Error::invalid_query("an array filter says something about a name, this one does not"));
     };
     if let Some(other) = names.iter().find(|other| **other != name) {
         let message = format!("an array filter is about one name, this one about {name:?} and {other:?}");
@@ -141,7 +141,7 @@ fn name_of(document: &Map) -> Result<&str> {
 fn collect_names<'a>(document: &'a Map, names: &mut Vec<&'a str>, depth: usize) -> Result<()> {
     check_depth(depth)?;
     for (key, value) in document {
-        if !key.starts_with('$') {
+        if !key.starts_with('$') && !says_nothing(value) {
             names.extend(key.split('.').next());
         }
         // What is wrong with other operators is said where the filter is read.
@@ -150,4 +150,14 @@ fn collect_names<'a>(document: &'a Map, names: &mut Vec<&'a str>, depth: usize) 
         }
     }
     Ok(())
+}
+
+/// Whether a condition is an empty `$all` alone, which never holds: mongod forgets what it is about.
+fn says_nothing(condition: &Value) -> bool {
+    let is_empty = |(operator, operand): (&String, &Value)| match operator.as_str() {
+        "$all" => operand.as_list().is_some_and(<[Value]>::is_empty),
+        "$not" => says_nothing(operand),
+        _ => false,
+    };
+    condition.as_map().is_some_and(|map| !map.is_empty() && map.iter().all(is_empty))
 }

@@ -244,8 +244,7 @@ fn test(kind: Kind) -> BoxedStrategy<Value> {
             3 => simple,
             1 => (0_i64..3).prop_map(|size| map([("$size", Value::Int(size))])),
             1 => held(inner).prop_map(|value| map([("$elemMatch", map([("$gte", value)]))])),
-            // An empty `$all` is no array filter to mongod.
-            2 => prop::collection::vec(held(inner), 1..3).prop_map(|values| map([("$all", Value::List(values))])),
+            2 => prop::collection::vec(held(inner), 0..3).prop_map(|values| map([("$all", Value::List(values))])),
         ]
         .boxed(),
         None => simple.boxed(),
