@@ -24,7 +24,7 @@ test-fast: ## the tests without release builds and slow ones
 	@$(PREPARE) test
 	@$(PYTHON) scripts/test.py --fast
 
-oracle: ## random queries on every database, mongod among them: N=100000, SEED=1 for others
+oracle: ## random queries and updates on every database, mongod among them: N=100000, SEED=1 for others
 	@$(PREPARE) test
 	@FARM_ORACLE_CASES=$(or $(N),100000) $(if $(SEED),PROPTEST_RNG_SEED=$(SEED)) $(PYTHON) scripts/servers.py -- \
 		cargo test --release -p farm-db-core --target $$(rustc -vV | sed -n 's/host: //p') --test oracle -- --nocapture

@@ -81,10 +81,11 @@ fn sorts_order_as_mongod_orders() {
 /// `expect` holds the columns that are different afterwards.
 #[test]
 fn updates_do_what_mongod_does() {
-    replay("updates.json", 80, |case, entity| {
+    replay("updates.json", 250, |case, entity| {
         let before = created(&case["document"], entity);
         let mut after = before.clone();
-        let update = Update::parse(case["update"].as_map().unwrap(), entity);
+        let filters = case.get("array_filters").and_then(Value::as_list).unwrap_or_default();
+        let update = Update::parse_filtered(case["update"].as_map().unwrap(), filters, entity);
         let result = update.and_then(|update| update.apply(&mut after, entity, DateTime::from_micros(1).unwrap()));
         let text = |value: Option<&Value>| value.map(tagged::to_string);
         let different = after.iter().filter(|(name, value)| text(Some(value)) != text(before.get(*name)));

@@ -97,6 +97,28 @@ fn a_failed_update_leaves_the_document_as_it_was() {
 }
 
 #[test]
+fn errors_of_elements_name_their_position() {
+    let update = map(r#"{"$set":{"items.$[i].price":null},"$inc":{"extra.$[].n":1}}"#);
+    let filters = [Value::Map(map(r#"{"i.price":{"$gt":{"$numberDecimal":"1"}}}"#))];
+    let update = Update::parse_filtered(&update, &filters, &entity()).unwrap();
+    let mut row = map(r#"{"id":1,"age":1,"seen":null,"extra":[{"n":1},{"n":"text"}],"items":[]}"#);
+    let error = update.apply(&mut row, &entity(), DateTime::from_micros(0).unwrap()).unwrap_err();
+    assert_eq!((error.kind(), &error.context()["path"]), (Kind::InvalidValue, &"extra.1.n".into()));
+}
+
+#[test]
+fn long_paths_and_array_filters_without_end_are_refused() {
+    let update = document! { "$set" => document! { format!("extra{}", ".$[]".repeat(100_000)).as_str() => 1 } };
+    assert_eq!(Update::parse(&update, &entity()).unwrap_err().kind(), Kind::InvalidQuery);
+    let deep = (0..100).fold(map(r#"{"e":1}"#), |inner, _| document! { "$or" => vec![Value::Map(inner)] });
+    let deeper = document! { "$or" => vec![Value::Map(deep.clone())] };
+    let update = map(r#"{"$set":{"extra.$[e]":1}}"#);
+    assert!(Update::parse_filtered(&update, &[Value::Map(deep)], &entity()).is_ok());
+    let error = Update::parse_filtered(&update, &[Value::Map(deeper)], &entity()).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidQuery);
+}
+
+#[test]
 fn an_update_knows_the_columns_it_changes() {
     let update = map(r#"{"$set":{"extra.b":5},"$rename":{"extra.a":"extra.c"},"$unset":{"age":1}}"#);
     assert_eq!(Update::parse(&update, &entity()).unwrap().columns(), [1, 3]);

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from .errors import InvalidQueryError, InvalidValueError
+from .field import ColumnOptions
 from .plan import FieldPlan, Plan
 from .values import plain, regex_of
 
@@ -19,6 +22,8 @@ _LISTS = ("$in", "$nin", "$all")
 #: Operands that are no values of the field.
 _FREE = ("$exists", "$size", "$type", "$regex", "$options", "$mod")
 _ORDERED = ("$gt", "$gte", "$lt", "$lte")
+#: A leg of an update's path that stands for elements of a list: all of them, or those that an array filter chooses.
+_POSITIONAL = re.compile(r"\$\[(.*)]")
 
 
 def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
@@ -33,8 +38,9 @@ def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
             plan, scope = field.plan, inside(field.plan)
             continue
         legs.append(leg)
-        # An index into a list or a key of a map leads to the element.
-        plan = plan.item if plan is not None and (plan.kind == "map" or leg.isdigit()) else None
+        # A key of a map leads to its value; an index or a positional leg (`$[]`, `$[name]`) to an element of a list.
+        is_element = leg.isdigit() or _POSITIONAL.fullmatch(leg)
+        plan = plan.item if plan is not None and (plan.kind == "map" or is_element) else None
         scope = inside(plan)
     return ".".join(legs), plan
 
@@ -156,6 +162,43 @@ def update_of(data: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
             raise InvalidQueryError("an update is a dict of fields or of operators, not of both")
         data = {"$set": data}
     return {name: _changes(name, value, fields) for name, value in data.items()}
+
+
+def array_filters_of(filters: Iterable[Any], update: Any, fields: Fields) -> list[dict[str, Any]]:
+    """The array filters of an update (still with attribute names) with stored names.
+
+    Raises:
+        InvalidQueryError: if one of them is no filter.
+        InvalidValueError: if an operand does not fit the elements.
+    """
+    scope = {
+        name: FieldPlan(name, name, plan, ColumnOptions(), FieldInfo())
+        for name, plan in _identifiers(update, fields)
+        if plan is not None
+    }
+    if isinstance(filters, (Mapping, str, bytes)) or not isinstance(filters, Iterable):
+        raise InvalidQueryError("array_filters is a list of filters", {"path": "array_filters"})
+    return [_array_filter(position, one, scope) for position, one in enumerate(filters)]
+
+
+def _array_filter(position: int, one: Any, scope: Fields) -> dict[str, Any]:
+    try:
+        return translate(_part(one), scope)
+    except InvalidQueryError as error:
+        error.context.setdefault("path", f"array_filters.{position}")
+        raise
+
+
+def _identifiers(update: Any, fields: Fields) -> Iterator[tuple[str, Plan | None]]:
+    """The names in `$[name]` of an update's paths, and what the elements are."""
+    if not isinstance(update, Mapping):
+        return
+    for changes in update.values() if is_operators(update) else (update,):
+        for path in changes if isinstance(changes, Mapping) else ():
+            legs = str(path).split(".")
+            for end, leg in enumerate(legs, 1):
+                if found := _POSITIONAL.fullmatch(leg):
+                    yield found[1], resolve(".".join(legs[:end]), fields)[1]
 
 
 def _changes(name: str, changes: Any, fields: Fields) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ConfigDict
 
     from .query import Query, SortLike
+    from .selection import ArrayFilters
     from .transaction import Transaction
 
 
@@ -189,8 +190,19 @@ class Document(BaseModel, metaclass=DocumentMeta):
         """
         return self._take_over(await repository_of(type(self)).save(self, tx=tx))
 
-    async def update(self, data: Mapping[str, Any] | BaseModel, *, tx: Transaction | None = None) -> Self:
+    async def update(
+        self,
+        data: Mapping[str, Any] | BaseModel,
+        *,
+        array_filters: ArrayFilters = (),
+        tx: Transaction | None = None,
+    ) -> Self:
         """Changes fields of this instance's row by a dict of fields or operators, or a schema, and takes over the row.
+
+        Args:
+            data: As for `Repository.update`.
+            array_filters: As for `Repository.update`.
+            tx: The transaction to write in.
 
         Raises:
             NotFoundError: if the row is gone.
@@ -198,7 +210,11 @@ class Document(BaseModel, metaclass=DocumentMeta):
         """
         repository = repository_of(type(self))
         row = await repository.update(
-            repository.entity.key_of(self), data, expected_version=repository.version_of(self), tx=tx
+            repository.entity.key_of(self),
+            data,
+            array_filters=array_filters,
+            expected_version=repository.version_of(self),
+            tx=tx,
         )
         return self._take_over(row)
 

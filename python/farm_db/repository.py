@@ -9,12 +9,12 @@ from .current_user import get_current_user
 from .entity import Entity, entity_of
 from .errors import DatabaseClosedError, NotFoundError, VersionConflictError
 from .expression import Column, FilterLike, compile_filters
-from .filters import update_of
+from .filters import array_filters_of, update_of
 from .mixins import AuditMixin
 from .page import Page
 from .query import Query, SortLike
 from .records import changes_of, record_of
-from .selection import ALL, Data, Selection
+from .selection import ALL, ArrayFilters, Data, Selection
 from .values import PLAIN
 
 if TYPE_CHECKING:
@@ -259,13 +259,21 @@ class Repository(Generic[M]):
         return await self._native.create_many(instances, None if tx is None else tx._native)
 
     async def update(
-        self, id: Any, data: Data, *, expected_version: int | None = None, tx: Transaction | None = None
+        self,
+        id: Any,
+        data: Data,
+        *,
+        array_filters: ArrayFilters = (),
+        expected_version: int | None = None,
+        tx: Transaction | None = None,
     ) -> M:
         """Changes the row with this key and returns it.
 
         Args:
             id: The key.
             data: A schema (unset fields stay untouched), a dict of fields, or a dict of operators.
+            array_filters: Which elements the names in paths such as `visits.$[v].rating` stand for, a filter each:
+                `[{"v.place": "Rome"}]`.
             expected_version: Change it only if it still has this version.
             tx: The transaction to write in.
 
@@ -274,24 +282,47 @@ class Repository(Generic[M]):
             VersionConflictError: if it has another version.
             InvalidValueError: if a value does not fit the model.
         """
-        arguments = {"id": self.entity.stored_key(id), "changes": self._changes(data)}
+        arguments = {"id": self.entity.stored_key(id), **self._change("changes", data, array_filters)}
         row: M = await self._call("update", _versioned(arguments, expected_version), tx)
         return row
 
     async def update_one(
-        self, filter: Selection, update: Data, *, sort: SortLike | None = None, tx: Transaction | None = None
+        self,
+        filter: Selection,
+        update: Data,
+        *,
+        array_filters: ArrayFilters = (),
+        sort: SortLike | None = None,
+        tx: Transaction | None = None,
     ) -> int:
-        """Changes the first row that satisfies the filter; returns 1, or 0 where there is none."""
-        count: int = await self._call("update_one", self._update(filter, update, sort), tx)
+        """Changes the first row that satisfies the filter; returns 1, or 0 where there is none.
+
+        Args:
+            filter: Which row.
+            update: A dict of fields or operators, or a schema.
+            array_filters: As for `update`.
+            sort: Which row is the first.
+            tx: The transaction to write in.
+        """
+        count: int = await self._call("update_one", self._update(filter, update, sort, array_filters), tx)
         return count
 
-    async def update_many(self, filter: Selection, update: Data, *, tx: Transaction | None = None) -> int:
+    async def update_many(
+        self, filter: Selection, update: Data, *, array_filters: ArrayFilters = (), tx: Transaction | None = None
+    ) -> int:
         """Changes every row that satisfies the filter; returns how many.
+
+        Args:
+            filter: Which rows.
+            update: A dict of fields or operators, or a schema.
+            array_filters: As for `update`.
+            tx: The transaction to write in.
 
         Raises:
             EmptyFilterError: if the filter is empty; `farm_db.ALL` means every row.
         """
-        count: int = await self._call("update_many", {**self._select(filter), "update": self._changes(update)}, tx)
+        arguments = {**self._select(filter), **self._change("update", update, array_filters)}
+        count: int = await self._call("update_many", arguments, tx)
         return count
 
     async def find_one_and_update(
@@ -299,6 +330,7 @@ class Repository(Generic[M]):
         filter: Selection,
         update: Data,
         *,
+        array_filters: ArrayFilters = (),
         sort: SortLike | None = None,
         return_new: bool = True,
         tx: Transaction | None = None,
@@ -308,11 +340,12 @@ class Repository(Generic[M]):
         Args:
             filter: Which row.
             update: A dict of fields or operators, or a schema.
+            array_filters: As for `update`.
             sort: Which row is the first.
             return_new: The row after the change, else before it.
             tx: The transaction to write in.
         """
-        arguments = {**self._update(filter, update, sort), "return_new": return_new}
+        arguments = {**self._update(filter, update, sort, array_filters), "return_new": return_new}
         row: M | None = await self._call("find_one_and_update", arguments, tx)
         return row
 
@@ -436,6 +469,12 @@ class Repository(Generic[M]):
             changes.setdefault("$set", {}).setdefault(self.entity.stored_name("updated_by"), user)
         return changes
 
+    def _change(self, name: str, update: Data, array_filters: ArrayFilters) -> dict[str, Any]:
+        """The argument of this name that holds the update, with its array filters."""
+        arguments: dict[str, Any] = {name: self._changes(update)}
+        filters = array_filters_of(array_filters, update, self.entity.fields)
+        return {**arguments, "array_filters": filters} if filters else arguments
+
     def _filter(self, selection: Selection) -> dict[str, Any]:
         if selection is ALL:
             return {}
@@ -446,8 +485,10 @@ class Repository(Generic[M]):
         arguments: dict[str, Any] = {"filter": self._filter(selection)}
         return {**arguments, "all": True} if selection is ALL else arguments
 
-    def _update(self, selection: Selection, update: Data, sort: SortLike | None) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"filter": self._filter(selection), "update": self._changes(update)}
+    def _update(
+        self, selection: Selection, update: Data, sort: SortLike | None, array_filters: ArrayFilters
+    ) -> dict[str, Any]:
+        arguments = {"filter": self._filter(selection), **self._change("update", update, array_filters)}
         order = self.find(sort=sort).to_query().get("sort")
         return {**arguments, "sort": order} if order else arguments
 

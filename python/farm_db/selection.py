@@ -27,3 +27,5 @@ ALL: Final = All.ALL
 Data: TypeAlias = BaseModel | Mapping[str, Any]
 #: One filter, several of them, or `ALL`.
 Selection: TypeAlias = FilterLike | Sequence[FilterLike] | Literal[All.ALL]
+#: A filter for each name of an update's positional paths: `[{"v.place": "Rome"}]` for `visits.$[v].rating`.
+ArrayFilters: TypeAlias = Sequence[Mapping[str, Any]]

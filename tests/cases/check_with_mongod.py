@@ -86,7 +86,8 @@ def answer(collection, case, fields):
         return [found["_id"] for found in collection.find().sort(sort_pairs(case["sort"]))]
     before, update = collection.find_one(), untag(case["update"])
     if update:
-        collection.update_one({}, update if any(key.startswith("$") for key in update) else {"$set": update})
+        change = update if any(key.startswith("$") for key in update) else {"$set": update}
+        collection.update_one({}, change, array_filters=untag(case.get("array_filters")))
     after = collection.find_one()
     return {key: after.get(key) for key in before if not identical(before[key], after.get(key))}
 

@@ -29,6 +29,7 @@ interface Case {
   filter?: any;
   sort?: any;
   update?: any;
+  array_filters?: any;
   limit?: number;
   after?: string;
   expect: any;
@@ -100,9 +101,9 @@ const ids = (rows: { id: unknown }[]) => rows.map((row) => row.id);
 
 replay("filters.json", async (_db, repository, { filter }) => ids(await repository.find(filter, { sort: "id" })));
 replay("sorts.json", async (_db, repository, { sort }) => ids(await repository.find({}, { sort })));
-replay("updates.json", async (_db, repository, { document, update, expect: expected }) => {
+replay("updates.json", async (_db, repository, { document, update, array_filters, expect: expected }) => {
   const before = await repository.get(document!["id"]);
-  const after = await repository.update(before.id, update);
+  const after = await repository.update(before.id, update, { arrayFilters: array_filters });
   const text = (value: unknown) =>
     JSON.stringify(plain(value), (_, inner) => (typeof inner === "bigint" ? `${inner}n` : inner));
   const different = Object.keys(after).filter((name) => text(after[name]) !== text(before[name]));

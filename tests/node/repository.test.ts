@@ -118,6 +118,38 @@ describe("writing", () => {
     expect(row.prices.map(String)).toEqual(["1.0"]);
   });
 
+  test("array filters choose elements by attributes", async () => {
+    const Model = defineModel("chosen", {
+      id: f.int().primaryKey(),
+      visits: f.list(
+        f.object({ placeName: f.string().column("place_name"), at: f.datetime().nullable(), stars: f.list(f.int()) }),
+      ),
+      prices: f.list(f.decimal()),
+    });
+    await using other = await file(join(temporaryFolder(), "chosen.db"), [Model]);
+    const orders = other.repository(Model);
+    const visit = (placeName: string, ...stars: number[]) => ({ placeName, at: null, stars });
+    await orders.create({ id: 1, visits: [visit("Rome", 1, 5), visit("Bonn", 1)], prices: ["1.0", "2.0"] });
+    const arrayFilters = [{ "v.placeName": "Rome" }, { s: { $lt: 3 } }];
+    const update = { $set: { "visits.$[v].at": new Date(1) }, $inc: { "visits.$[v].stars.$[s]": 10 } };
+    const row = await orders.update(1, update, { arrayFilters });
+    expect(row.visits).toEqual([{ ...visit("Rome", 11, 5), at: new Date(1) }, visit("Bonn", 1)]);
+    const set = { $set: { "visits.$[v].placeName": "Köln" } };
+    expect(await orders.updateOne({}, set, { arrayFilters: [{ "v.placeName": "Bonn" }] })).toBe(1);
+    const cheap = { arrayFilters: [{ p: { $lte: new Decimal("1.0") } }] };
+    expect(await orders.updateMany(ALL, { $set: { "prices.$[p]": "1.50" } }, cheap)).toBe(1);
+    const found = await orders.findOneAndUpdate({}, { $push: { "visits.$[].stars": 0 } });
+    expect(found?.visits.map(({ placeName, stars }) => [placeName, stars])).toEqual([
+      ["Rome", [11, 5, 0]],
+      ["Köln", [1, 0]],
+    ]);
+    expect(found?.prices.map(String)).toEqual(["1.50", "2.0"]);
+    await refused(() => orders.update(1, set), "invalid_query");
+    await refused(() => orders.update(1, set, { arrayFilters: [{ "v.place": 1 }] }), "unknown_field");
+    await refused(() => orders.update(1, set, { arrayFilters: { v: 1 } as never }), "invalid_query");
+    await refused(() => orders.update(1, { $set: { "visits.$.placeName": "x" } } as never), "unsupported");
+  });
+
   test("updateOne, updateMany and findOneAndUpdate change what matches", async () => {
     await seed();
     expect(await rows.updateOne({ count: { $gte: 1 } }, { $inc: { count: 10 } }, { sort: "-count" })).toBe(1);

@@ -115,6 +115,11 @@ export async function calls(db: Database): Promise<void> {
   });
   await rows.update("a", { $pull: { "profile.visits": { placeName: "home" }, tags: { $in: ["x"] } } });
   await rows.update("a", { $currentDate: { at: true }, $pop: { tags: 1 }, $addToSet: { tags: { $each: ["a"] } } });
+  const arrayFilters = [{ "v.placeName": "home" }];
+  await rows.update("a", { $set: { "profile.visits.$[v].placeName": "work", "tags.$[]": "x" } }, { arrayFilters });
+  await rows.updateMany(ALL, { $pop: { "profile.visits.$[v].stars": 1 } }, { arrayFilters });
+  // @ts-expect-error not by text
+  await rows.update("a", { $inc: { "profile.visits.$[].stars": "1" } });
   // @ts-expect-error text is not counted
   await rows.update("a", { $inc: { name: 1 } });
   // @ts-expect-error text is no list

@@ -283,7 +283,9 @@ async def test_apps_that_share_a_database_leave_each_others_tables_alone(url: st
         await database.repository(theirs).create({"id": 1, "name": 5})
     async with opened(url, [mine]) as database:
         assert await database.repository(mine).count() == 1
-        stored = json.loads((await database.execute("SELECT value FROM _farm_meta AS m WHERE m.key = 'contract'"))[0]["value"])
+        stored = json.loads(
+            (await database.execute("SELECT value FROM _farm_meta AS m WHERE m.key = 'contract'"))[0]["value"]
+        )
         assert [entity["name"] for entity in stored["entities"]] == ["mine", "theirs"]
 
 

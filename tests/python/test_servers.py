@@ -66,7 +66,7 @@ async def test_prepared_statements_survive_a_change_of_the_table(postgres: str) 
 
 
 async def test_connections_that_the_server_has_closed_are_replaced(postgres: str) -> None:
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'doomed'"
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'doomed'"
     async with (
         opened(postgres, [Book], application_name="doomed", max_size=4) as db,
         opened(postgres, [], contract="off", application_name="killer") as killer,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import date
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -11,7 +14,9 @@ from pydantic import BaseModel
 from farm_db import (
     ALL,
     Database,
+    Document,
     EmptyFilterError,
+    Field,
     InvalidQueryError,
     InvalidValueError,
     NotFoundError,
@@ -32,9 +37,23 @@ class Change(BaseModel):
     tags: list[str] = []
 
 
+class Visit(BaseModel):
+    """An element whose fields are stored under other names."""
+
+    place: str = Field(default="", column="where")
+    paid: Decimal | None = None
+    stars: list[int] = []
+
+
+class Journey(Document, table="journeys"):
+    id: int = Field(primary_key=True)
+    visits: list[Visit] = Field(default=[], column="stops")
+    days: list[date] = []
+
+
 @pytest.fixture
 async def db(url: str) -> AsyncGenerator[Database]:
-    async with opened(url, [Resource, User]) as database:
+    async with opened(url, [Resource, User, Journey]) as database:
         yield database
 
 
@@ -274,3 +293,72 @@ async def test_unknown_fields_are_refused_wherever_they_stand(resources: Reposit
         assert error.code in ("unknown_field", "invalid_query", "invalid_value"), update
     with pytest.raises(UnknownFieldError, match="nope"):
         await resources.update_many({"id": "a"}, {"$inc": {"nope": 1}})
+
+
+@pytest.fixture
+async def journeys(db: Database) -> Repository[Journey]:
+    repository = db.repository(Journey)
+    rome, bonn = Visit(place="Rome", paid=Decimal("1.50"), stars=[1, 5]), Visit(place="Bonn", stars=[1])
+    await repository.create({"id": 1, "visits": [rome, bonn], "days": [date(2024, 1, 31), date(2024, 2, 1)]})
+    return repository
+
+
+async def test_array_filters_choose_elements_by_attributes(journeys: Repository[Journey]) -> None:
+    update = {"$set": {"visits.$[v].paid": Decimal("2.00")}, "$inc": {"visits.$[v].stars.$[s]": 10}}
+    row = await journeys.update(1, update, array_filters=[{"v.place": "Rome"}, {"s": {"$lt": 3}}])
+    assert row.visits[0] == Visit(place="Rome", paid=Decimal("2.00"), stars=[11, 5])
+    assert row.visits[1] == Visit(place="Bonn", stars=[1])
+    assert await journeys.get(1) == row
+
+
+async def test_array_filters_of_every_verb(journeys: Repository[Journey]) -> None:
+    update, bonn = {"$push": {"visits.$[v].stars": 0}}, [{"$or": [{"v.place": "Bonn"}, {"v.paid": {"$gt": 9}}]}]
+    assert await journeys.update_one({"id": 1}, update, array_filters=bonn, sort="id") == 1
+    assert await journeys.update_many(ALL, update, array_filters=bonn) == 1
+    found = await journeys.find_one_and_update({"id": 1}, update, array_filters=bonn)
+    assert found is not None
+    assert [visit.stars for visit in found.visits] == [[1, 5], [1, 0, 0, 0]]
+    row = await journeys.get(1)
+    await row.update(update, array_filters=bonn)
+    assert [visit.stars for visit in row.visits] == [[1, 5], [1, 0, 0, 0, 0]]
+
+
+async def test_positional_paths_take_the_values_of_elements(journeys: Repository[Journey]) -> None:
+    chosen = [{"d": date(2024, 2, 1)}]
+    row = await journeys.update(1, {"$set": {"days.$[d]": date(2025, 1, 1)}}, array_filters=chosen)
+    assert row.days == [date(2024, 1, 31), date(2025, 1, 1)]
+    row = await journeys.update(1, {"visits.$[].place": "Kiel", "visits.$[].stars.$[]": 7})
+    assert [(visit.place, visit.stars) for visit in row.visits] == [("Kiel", [7, 7]), ("Kiel", [7])]
+    error = await failure(journeys.update(1, {"$set": {"visits.$[].stars": ["a"]}}))
+    assert (error.code, error.context["path"]) == ("invalid_value", "stops.$[].stars.0")
+
+
+async def test_a_wrong_result_names_its_element(journeys: Repository[Journey]) -> None:
+    error = await failure(
+        journeys.update(1, {"$unset": {"visits.$[v].stars.$[s]": ""}}, array_filters=[{"v.place": "Rome"}, {"s": 5}])
+    )
+    assert (error.code, error.context["path"]) == ("invalid_value", "stops.0.stars.1")
+
+
+@pytest.mark.parametrize(
+    ("update", "array_filters", "code"),
+    [
+        ({"$set": {"visits.$[v].place": "x"}}, [], "invalid_query"),
+        ({"$set": {"visits.$[v].place": "x"}}, [{"w.place": "x"}], "invalid_query"),
+        ({"$set": {"visits.$[v].place": "x"}}, [{"v.nope": "x"}], "unknown_field"),
+        ({"$set": {"visits.$[v].place": "x"}}, [{"v.place": 5}], "invalid_value"),
+        ({"$set": {"visits.$[v].place": "x"}}, [5], "invalid_query"),
+        ({"$set": {"visits.$[v].place": "x"}}, {"v": 1}, "invalid_query"),
+        ({"$set": {"visits.$[v].place": "x"}}, 5, "invalid_query"),
+        ({"$set": {"visits.$.place": "x"}}, [], "unsupported"),
+        ({"days": []}, [{"v": 1}], "invalid_query"),
+    ],
+)
+async def test_array_filters_that_do_not_fit_are_refused(
+    journeys: Repository[Journey], update: dict[str, Any], array_filters: Any, code: str
+) -> None:
+    before = await journeys.get(1)
+    error = await failure(journeys.update(1, update, array_filters=array_filters))
+    assert error.code == code
+    assert error.context["path"]
+    assert await journeys.get(1) == before

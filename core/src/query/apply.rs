@@ -27,9 +27,11 @@ impl Update {
             }
         }
         let before = columns.clone();
-        for (path, assignment) in self.in_order() {
-            apply_one(&mut columns, path, assignment, now)
-                .map_err(|error| error.with("path", path.text.as_str()).with("entity", entity.name.as_str()))?;
+        let named = |error: Error| error.with("entity", entity.name.as_str());
+        for (place, position) in self.reach.places(&columns).map_err(named)? {
+            let (path, assignment) = &self.assignments[position];
+            apply_one(&mut columns, &place, path, assignment, now)
+                .map_err(|error| named(error.with("path", place.as_str())))?;
         }
         self.store(document, &before, columns, entity)
     }
@@ -44,17 +46,6 @@ impl Update {
         columns.sort_unstable();
         columns.dedup();
         columns
-    }
-
-    /// mongod works through the paths in lexicographic order, numeric legs by number; new keys are appended in it.
-    fn in_order(&self) -> Vec<(&Path, &Assignment)> {
-        let mut sorted: Vec<_> = self.assignments.iter().map(|(path, assignment)| (path, assignment)).collect();
-        let place = |(path, assignment): &(&'_ Path, &'_ Assignment)| match assignment {
-            Assignment::Rename(target) => target.text.clone(),
-            _ => path.text.clone(),
-        };
-        sorted.sort_by(|left, right| order_paths(&place(left), &place(right)));
-        sorted
     }
 
     fn store(&self, document: &mut Map, before: &Map, mut after: Map, entity: &Entity) -> Result<bool> {
@@ -77,37 +68,17 @@ impl Update {
     }
 }
 
-fn order_paths(left: &str, right: &str) -> Ordering {
-    let (mut left, mut right) = (left.split('.'), right.split('.'));
-    loop {
-        match (left.next(), right.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(left), Some(right)) => {
-                let numbers = (super::matcher::index(left), super::matcher::index(right));
-                let order = match numbers {
-                    (Some(left), Some(right)) => left.cmp(&right),
-                    _ => left.cmp(right),
-                };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-        }
-    }
-}
-
-fn apply_one(columns: &mut Map, path: &Path, assignment: &Assignment, now: DateTime) -> Result<()> {
-    if let Assignment::Rename(target) = assignment {
+/// `place` is the path with the positions of elements for its positional legs.
+fn apply_one(columns: &mut Map, place: &str, path: &Path, assignment: &Assignment, now: DateTime) -> Result<()> {
+    if matches!(assignment, Assignment::Rename(_)) {
         let value = take(columns, &path.text)?;
         return match value {
-            Some(value) => edit(columns, &target.text, Blocked::Renaming, &mut |_| Ok(Some(value.clone()))),
+            Some(value) => edit(columns, place, Blocked::Renaming, &mut |_| Ok(Some(value.clone()))),
             None => Ok(()),
         };
     }
     let blocked = if matches!(assignment, Assignment::Unset) { Blocked::Nothing } else { Blocked::Refuse };
-    edit(columns, &path.text, blocked, &mut |value| change(assignment, value, now))
+    edit(columns, place, blocked, &mut |value| change(assignment, value, now))
 }
 
 /// What stands at the end of the path afterwards; `None` for nothing.
@@ -142,7 +113,7 @@ fn change(assignment: &Assignment, value: Option<Value>, now: DateTime) -> Resul
 }
 
 /// Whether two values are stored alike: types, scales and the order of keys count.
-fn identical(left: &Value, right: &Value) -> bool {
+pub(crate) fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Float(left), Value::Float(right)) => left.to_bits() == right.to_bits(),
         (Value::Decimal(left), Value::Decimal(right)) => {

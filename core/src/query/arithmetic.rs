@@ -3,8 +3,10 @@
 //! Invariant: ints never wrap, decimals are never rounded, nothing becomes NaN. Not for: deciding which operand a field
 //! takes (`parse_update`). Source: MongoDB manual, "$inc", "$mul".
 
+use std::mem::discriminant;
+
 use crate::error::{Error, Result};
-use crate::value::{BigDecimal, MAX_DIGITS, Value, format_decimal};
+use crate::value::{BigDecimal, MAX_DIGITS, Value, canonical_equal, format_decimal};
 
 /// What is computed.
 #[derive(Clone, Copy)]
@@ -22,8 +24,15 @@ impl Operation {
     }
 }
 
-/// `left` and `right` are numbers, or the update is refused.
+/// `left` and `right` are numbers, or the update is refused. As in mongod a result that is equal and of the same type
+/// changes nothing: `1.1` plus `0.00` stays `1.1`.
 pub(super) fn compute(operation: Operation, left: &Value, right: &Value) -> Result<Value> {
+    let result = computed(operation, left, right)?;
+    let stays = discriminant(&result) == discriminant(left) && canonical_equal(&result, left);
+    Ok(if stays { left.clone() } else { result })
+}
+
+fn computed(operation: Operation, left: &Value, right: &Value) -> Result<Value> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => ints(operation, *left, *right),
         (Value::Float(left), Value::Float(right)) => floats(operation, *left, *right),
@@ -67,7 +76,7 @@ fn floats(operation: Operation, left: f64, right: f64) -> Result<Value> {
     if result.is_nan() { Err(refused(operation, "the result is not a number")) } else { Ok(Value::Float(result)) }
 }
 
-/// Computed on the digits, because the scale counts even where a factor is one or a summand zero.
+/// Computed on the digits, because the scale counts: an int times `1.00` has it.
 fn decimals(operation: Operation, left: &BigDecimal, right: &BigDecimal) -> Result<Value> {
     let scale = left.fractional_digit_count().max(right.fractional_digit_count());
     let apart = left.fractional_digit_count().abs_diff(right.fractional_digit_count());

@@ -63,6 +63,11 @@ pub(super) fn wrapped_holds(test: &Test, element: &Value) -> bool {
     holds_at(test, &document, "", &[])
 }
 
+/// A filter of an element that stands in a document by itself under a name (array filters).
+pub(super) fn named_matches(filter: &Filter, name: &str, element: &Value) -> bool {
+    filter.is_all() || holds(filter, &Map::from_iter([(name.to_owned(), element.clone())]), Root::Element)
+}
+
 /// A test of the values at a path; every part of a conjunction may be satisfied by another one of them.
 fn holds_at(test: &Test, document: &Map, first: &str, rest: &[String]) -> bool {
     let lists = match test {

@@ -1,25 +1,40 @@
 //! Updates from operator documents, checked against the contract.
 //!
 //! Invariant: an update that was parsed changes no key and no version, has no two paths of which one begins the other, and
-//! holds only values that fit what is declared at its paths. Not for: doing it (`apply`).
+//! holds only values that fit what is declared at its paths. Not for: doing it (`apply`), array filters (`array_filters`).
 //! Source: MongoDB manual, "Update Operators".
 
+use super::array_filters::{ArrayFilters, is_positional};
+use super::filter::Filter;
 use super::operators as names;
 use super::parse_list_update as lists;
 use super::update::{Assignment, Update};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Path, check_element};
+use crate::value::tagged::MAX_DEPTH;
 use crate::value::{Map, Value};
 
 impl Update {
     /// Reads `{"$inc": {"visits": 1}}`, or fields alone, which stand for `$set`.
     pub fn parse(document: &Map, entity: &Entity) -> Result<Self> {
-        parse(document, entity).map_err(|error| error.with("entity", entity.name.as_str()))
+        Self::parse_filtered(document, &[], entity)
+    }
+
+    /// The same with `array_filters`, one filter for each identifier of positional paths such as `parts.$[p].qty`.
+    pub fn parse_filtered(document: &Map, array_filters: &[Value], entity: &Entity) -> Result<Self> {
+        parse(document, array_filters, entity).map_err(|error| error.with("entity", entity.name.as_str()))
     }
 }
 
-fn parse(document: &Map, entity: &Entity) -> Result<Update> {
+/// What paths are resolved against.
+struct Scope<'a> {
+    entity: &'a Entity,
+    filters: ArrayFilters<'a>,
+}
+
+fn parse(document: &Map, array_filters: &[Value], entity: &Entity) -> Result<Update> {
     let mut update = Update::default();
+    let mut scope = Scope { entity, filters: ArrayFilters::parse(array_filters)? };
     let has_operators = document.keys().any(|key| key.starts_with('$'));
     if has_operators {
         for (operator, fields) in document {
@@ -33,36 +48,42 @@ fn parse(document: &Map, entity: &Entity) -> Result<Update> {
             let fields = fields
                 .as_map()
                 .ok_or_else(|| malformed(operator, "a document of fields").with("path", operator.as_str()))?;
-            parse_operator(&mut update, entity, operator, fields)?;
+            parse_operator(&mut update, &mut scope, operator, fields)?;
         }
     } else {
-        parse_operator(&mut update, entity, "$set", document)?;
+        parse_operator(&mut update, &mut scope, "$set", document)?;
     }
-    refuse_conflicts(&update)?;
+    scope.filters.refuse_unused()?;
     Ok(update)
 }
 
-fn parse_operator(update: &mut Update, entity: &Entity, operator: &str, fields: &Map) -> Result<()> {
+fn parse_operator(update: &mut Update, scope: &mut Scope<'_>, operator: &str, fields: &Map) -> Result<()> {
     for (text, value) in fields {
-        let path = resolve(entity, text)?;
+        let (path, chosen) = resolve(scope, text)?;
+        let end = update.assignments.len();
         let assignment = if operator == "$rename" {
-            parse_rename(entity, &path, value)
+            let assignment = parse_rename(scope, &path, value).map_err(|error| error.under(text))?;
+            if let Assignment::Rename(target) = &assignment {
+                update.reach.insert(&target.text, Vec::new(), Some(end))?;
+            }
+            update.reach.insert(text, chosen, None)?;
+            assignment
         } else {
-            parse_assignment(&path, operator, value)
+            update.reach.insert(text, chosen, Some(end))?;
+            parse_assignment(&path, operator, value).map_err(|error| error.under(text))?
         };
-        let assignment = assignment.map_err(|error| error.under(text))?;
         update.assignments.push((path, assignment));
     }
     Ok(())
 }
 
-/// A path that an update may change.
-fn resolve(entity: &Entity, text: &str) -> Result<Path> {
-    if let Some(leg) = text.split('.').find(|leg| *leg == "$" || leg.starts_with("$[")) {
-        let message = format!("the positional operator {leg} is not supported on any backend");
-        return Err(Error::unsupported(message).with("operator", leg).with("path", text));
+/// A path that an update may change, and a filter for each of its positional legs.
+fn resolve(scope: &mut Scope<'_>, text: &str) -> Result<(Path, Vec<Filter>)> {
+    let entity = scope.entity;
+    if text.split('.').count() > MAX_DEPTH {
+        return Err(Error::invalid_query(format!("a path has more than {MAX_DEPTH} legs")).with("path", text));
     }
-    let path = Path::resolve(entity, text)?;
+    let (path, chosen) = scope.filters.resolve(entity, text)?;
     if entity.key.contains(&path.column) {
         return Err(Error::invalid_query("the primary key of a row cannot be changed").with("path", text));
     }
@@ -71,10 +92,11 @@ fn resolve(entity: &Entity, text: &str) -> Result<Path> {
             Error::invalid_query("the version is counted by the database layer and cannot be set").with("path", text)
         );
     }
-    if let Some(leg) = path.legs.iter().find(|leg| leg.starts_with('$') || leg.contains('\0')) {
+    let is_name = |leg: &str| is_positional(leg) || !(leg.starts_with('$') || leg.contains('\0'));
+    if let Some(leg) = path.legs.iter().find(|leg| !is_name(leg)) {
         return Err(Error::invalid_query(format!("{leg:?} is no name of a field")).with("path", text));
     }
-    Ok(path)
+    Ok((path, chosen))
 }
 
 /// The error for an operand of the wrong shape.
@@ -162,34 +184,16 @@ fn parse_current_date(definition: &Field, value: &Value) -> Result<Assignment> {
     }
 }
 
-fn parse_rename(entity: &Entity, path: &Path, value: &Value) -> Result<Assignment> {
+fn parse_rename(scope: &mut Scope<'_>, path: &Path, value: &Value) -> Result<Assignment> {
     let text = value.as_text().ok_or_else(|| malformed("$rename", "the new name as text"))?;
-    let target = resolve(entity, text)?;
+    let (target, _) = resolve(scope, text)?;
+    if [path, &target].into_iter().any(|path| path.legs.iter().any(|leg| is_positional(leg))) {
+        return Err(Error::invalid_query("$rename takes no positional path").with("operator", "$rename"));
+    }
     let kind = |path: &Path| path.target.field.as_ref().map(|field| field.kind.name());
     if kind(path).is_some() && kind(&target).is_some() && kind(path) != kind(&target) {
         let message = format!("$rename needs a field of the same type, {text:?} is another one");
         return Err(Error::invalid_query(message).with("operator", "$rename"));
     }
     Ok(Assignment::Rename(target))
-}
-
-/// As in mongod no path may be another's beginning, or the same. Source: "Updating the path would create a conflict".
-fn refuse_conflicts(update: &Update) -> Result<()> {
-    let mut paths: Vec<&str> = Vec::with_capacity(update.assignments.len());
-    for (path, assignment) in &update.assignments {
-        paths.push(&path.text);
-        if let Assignment::Rename(target) = assignment {
-            paths.push(&target.text);
-        }
-    }
-    // Sorted by legs, a path stands directly before the paths that it begins.
-    paths.sort_by(|left, right| left.split('.').cmp(right.split('.')));
-    for pair in paths.windows(2) {
-        let mut legs = pair[1].split('.');
-        if pair[0].split('.').all(|leg| legs.next() == Some(leg)) {
-            let message = format!("updating {:?} conflicts with updating {:?}", pair[1], pair[0]);
-            return Err(Error::invalid_query(message).with("path", pair[1]));
-        }
-    }
-    Ok(())
 }

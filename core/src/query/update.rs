@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use super::filter::Test;
+use super::reach::Reach;
 use super::sort::Sort;
 use crate::schema::Path;
 use crate::value::Value;
@@ -11,6 +12,8 @@ use crate::value::Value;
 pub struct Update {
     /// In the order in which they were written.
     pub assignments: Vec<(Path, Assignment)>,
+    /// Which places of a document they are about.
+    pub(super) reach: Reach,
 }
 
 impl Update {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::query::{Comparison, Filter, Sort, Test};
+use crate::query::{Comparison, Filter, Sort, Test, Update};
 use crate::schema::{Entity, Path};
 use crate::value::{Map, Value};
 
@@ -86,6 +86,11 @@ impl Arguments {
             None => Ok(None),
             Some(number) => u64::try_from(number).map(Some).map_err(|_| self.wrong(name, "zero or more")),
         }
+    }
+
+    /// An update, with its array filters.
+    pub(super) fn update(&mut self, name: &str, entity: &Entity) -> Result<Update> {
+        Update::parse_filtered(&self.map(name)?, &self.list("array_filters")?, entity)
     }
 
     /// Refuses what nobody took.

@@ -11,7 +11,7 @@ use crate::lease::Lease;
 use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
 use crate::schema::{Auto, Entity, FieldType, Path};
 use crate::transaction::{Transaction, Unit, may_repeat};
-use crate::value::{DateTime, Value};
+use crate::value::{DateTime, Value, canonical_equal};
 
 /// Adds what every write does by itself: the moment and the version.
 pub(super) fn touch(entity: &Entity, changes: &mut Changes, now: DateTime) {
@@ -40,6 +40,8 @@ fn as_changes(entity: &Entity, update: &Update, now: DateTime) -> Option<Changes
             Assignment::Increment(number)
                 if !field.nullable
                     && field.constraints.is_empty()
+                    // Nothing changes then, not even a scale, which engines would add to.
+                    && !canonical_equal(number, &Value::Int(0))
                     && matches!(
                         (&field.kind, number),
                         (FieldType::Int, Value::Int(_))
@@ -200,10 +202,9 @@ impl Repository {
 
     pub(super) async fn update(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
         let key = self.checked_key(arguments.needed("id")?)?;
-        let changes = arguments.map("changes")?;
+        let update = arguments.update("changes", &self.entity)?;
         let expected = arguments.int("expected_version")?;
         arguments.finish()?;
-        let update = Update::parse(&changes, &self.entity)?;
         let which = self.which_key(&key, expected)?;
         let now = DateTime::now();
         let rows = if update.is_empty() {
@@ -231,14 +232,14 @@ impl Repository {
     }
 
     pub(super) async fn update_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let which = self.which_one(&mut arguments, Verb::UpdateOne)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateOne).await
     }
 
     pub(super) async fn update_many(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let which = self.which_many(&mut arguments, Verb::UpdateMany)?;
         arguments.finish()?;
         self.update_count(&which, &update, tx, Verb::UpdateMany).await
@@ -280,7 +281,7 @@ impl Repository {
         mut arguments: Arguments,
         tx: Option<&Transaction>,
     ) -> Result<Reply> {
-        let update = Update::parse(&arguments.map("update")?, &self.entity)?;
+        let update = arguments.update("update", &self.entity)?;
         let return_new = arguments.flag("return_new", true)?;
         let which = self.which_one(&mut arguments, Verb::FindOneAndUpdate)?;
         arguments.finish()?;

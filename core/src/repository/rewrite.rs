@@ -7,7 +7,7 @@ use super::{Repository, RowSet, Verb};
 use crate::backend::{Changes, Conflict, Insert, Operation, SetTo, Write};
 use crate::error::{Kind, Result};
 use crate::lease::Lease;
-use crate::query::{Sort, plus};
+use crate::query::{Sort, identical, plus};
 use crate::transaction::{Transaction, Unit, may_repeat};
 use crate::value::{DateTime, Map, Value};
 
@@ -86,7 +86,7 @@ impl Repository {
         let mut changes = Changes::default();
         for (position, field) in self.entity.fields.iter().enumerate() {
             let value = self.stored_value(position, document.shift_remove(&field.name).unwrap_or_default())?;
-            if value != before[position] {
+            if !identical(&value, &before[position]) {
                 changes.0.push((position, SetTo::Value(value)));
             }
         }

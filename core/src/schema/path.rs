@@ -36,19 +36,25 @@ impl PartialEq for Target {
 impl Path {
     /// Resolves `text`; `unknown_field` where the contract knows that nothing can be there.
     pub fn resolve(entity: &Entity, text: &str) -> Result<Self> {
-        let mut legs = text.split('.');
-        let first = legs.next().unwrap_or_default();
-        let column = entity.position(first).map_err(|error| error.with("path", text))?;
-        let legs: Vec<String> = legs.map(str::to_owned).collect();
-        if legs.iter().any(String::is_empty) {
-            return Err(Error::invalid_query(format!("the path {text:?} has an empty part")).with("path", text));
+        Self::resolve_as(entity, text, text)
+    }
+
+    /// Resolves `text` for a path that is written `written`, with as many legs: a positional path of an update is declared
+    /// what the path to one element is.
+    pub fn resolve_as(entity: &Entity, text: &str, written: &str) -> Result<Self> {
+        let column = text.split('.').next().unwrap_or_default();
+        let column = entity.position(column).map_err(|error| error.with("path", written))?;
+        let legs = |path: &str| path.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let declared = legs(text);
+        if declared.iter().any(String::is_empty) {
+            return Err(Error::invalid_query(format!("the path {written:?} has an empty part")).with("path", written));
         }
-        let target = walk(&entity.fields[column], &legs).ok_or_else(|| {
-            Error::unknown_field(format!("{} has nothing at {text:?}", entity.name))
+        let target = walk(&entity.fields[column], &declared).ok_or_else(|| {
+            Error::unknown_field(format!("{} has nothing at {written:?}", entity.name))
                 .with("entity", entity.name.as_str())
-                .with("path", text)
+                .with("path", written)
         })?;
-        Ok(Self { text: text.to_owned(), column, legs, target })
+        Ok(Self { text: written.to_owned(), column, legs: legs(written), target })
     }
 
     /// Resolves `text` inside an element of a list or a free document (`$elemMatch`, `$pull`): all legs are in `legs`,

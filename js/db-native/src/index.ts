@@ -22,6 +22,7 @@ export type { Condition, Filter, Operators, TypeName } from "./query/filter.js";
 export type {
   AggregateOptions,
   CallOptions,
+  ElementOptions,
   FindOptions,
   GroupKey,
   Measure,

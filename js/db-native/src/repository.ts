@@ -9,6 +9,7 @@ import type { Filter } from "./query/filter.js";
 import type {
   AggregateOptions,
   CallOptions,
+  ElementOptions,
   FindOptions,
   Page,
   PageOptions,
@@ -22,7 +23,7 @@ import { resolve, writeFilter } from "./wire/filter.js";
 import { Arguments, type QueryParts, writeFields, writeSort } from "./wire/query.js";
 import { readAny, rowReader, valueReader } from "./wire/reader.js";
 import { writeFree, writeMembers, writeRecord, writeValue } from "./wire/record.js";
-import { writeUpdate } from "./wire/update.js";
+import { writeArrayFilters, writeUpdate } from "./wire/update.js";
 import { Place } from "./wire/writer.js";
 
 /** In place of a filter: `updateMany` and `deleteMany` may touch every row. */
@@ -212,8 +213,12 @@ export class Repository<M extends Model> {
   }
 
   /** Changes the row of this key: fields to set, or operators. */
-  async update(id: InferKey<M>, changes: Update<Row<M>, InferInput<M>>, options: WriteOptions = {}): Promise<Row<M>> {
-    const args = this.#keyed(id).add("changes", writeUpdate(changes, this.#members));
+  async update(
+    id: InferKey<M>,
+    changes: Update<Row<M>, InferInput<M>>,
+    options: WriteOptions & ElementOptions = {},
+  ): Promise<Row<M>> {
+    const args = this.#changed(this.#keyed(id), "changes", changes, options);
     return this.#row("update", this.#versioned(args, options), options);
   }
 
@@ -221,18 +226,18 @@ export class Repository<M extends Model> {
   async updateOne(
     filter: Filter<Row<M>>,
     update: Update<Row<M>, InferInput<M>>,
-    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> = {},
+    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & ElementOptions = {},
   ): Promise<number> {
-    return parsed(() => this.#call("update_one", this.#filtered(filter, update, options.sort), options));
+    return parsed(() => this.#call("update_one", this.#filtered(filter, update, options), options));
   }
 
   /** Changes every row that the filter matches; how many were matched. Every row at all only with {@link ALL}. */
   async updateMany(
     filter: Filter<Row<M>> | typeof ALL,
     update: Update<Row<M>, InferInput<M>>,
-    options: CallOptions = {},
+    options: CallOptions & ElementOptions = {},
   ): Promise<number> {
-    const args = this.#many(filter).add("update", writeUpdate(update, this.#members));
+    const args = this.#changed(this.#many(filter), "update", update, options);
     return parsed(() => this.#call("update_many", args, options));
   }
 
@@ -271,9 +276,9 @@ export class Repository<M extends Model> {
   async findOneAndUpdate(
     filter: Filter<Row<M>>,
     update: Update<Row<M>, InferInput<M>>,
-    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & { returnNew?: boolean } = {},
+    options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & ElementOptions & { returnNew?: boolean } = {},
   ): Promise<Row<M> | null> {
-    const args = this.#filtered(filter, update, options.sort).plain("return_new", options.returnNew);
+    const args = this.#filtered(filter, update, options).plain("return_new", options.returnNew);
     return this.#rowOrNull("find_one_and_update", args, options);
   }
 
@@ -314,10 +319,16 @@ export class Repository<M extends Model> {
   }
 
   /** The arguments of a verb that changes what a filter matches: without a filter it is refused here. */
-  #filtered(filter: unknown, update: unknown, sort: unknown): Arguments {
+  #filtered(filter: unknown, update: unknown, options: ElementOptions & { sort?: unknown }): Arguments {
     const args = new Arguments().add("filter", writeFilter(filter, this.#members));
-    if (sort !== undefined) args.add("sort", writeSort(sort, this.#members));
-    return args.add("update", writeUpdate(update, this.#members));
+    if (options.sort !== undefined) args.add("sort", writeSort(options.sort, this.#members));
+    return this.#changed(args, "update", update, options);
+  }
+
+  /** Adds an update and its array filters. */
+  #changed(args: Arguments, name: string, update: unknown, options: ElementOptions): Arguments {
+    args.add(name, writeUpdate(update, this.#members));
+    return args.add("array_filters", writeArrayFilters(options.arrayFilters, update, this.#members));
   }
 
   #many(filter: unknown): Arguments {

@@ -160,6 +160,7 @@ async def writing(resources: Repository[Resource]) -> None:
         async with tx.transaction() as inner:
             await resources.update_many(ALL, {"$inc": {"price": 1}}, tx=inner)
     assert_type(await resources.update_many(Resource.name == "x", {"name": "y"}), int)
+    await resources.update_one(Resource.name == "x", {"$set": {"tags.$[t]": "b"}}, array_filters=[{"t": "a"}])
     assert_type(await resources.delete_many([Resource.name == "x", {"tags": "a"}]), int)
     await resources.upsert({"name": "x"}, on=["name"])
     await resources.find_one_and_update(Resource.name == "x", {"$push": {"tags": "a"}}, sort="name", return_new=False)

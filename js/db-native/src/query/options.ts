@@ -84,6 +84,14 @@ export interface Page<R> {
   readonly next: string | null;
 }
 
+/** A change of elements. */
+export interface ElementOptions {
+  /**
+   * Which elements the names in paths such as `visits.$[v].rating` stand for, a filter each: `[{ "v.place": "Rome" }]`.
+   */
+  arrayFilters?: readonly Readonly<Record<string, unknown>>[] | undefined;
+}
+
 /** A write that may check the row's version. */
 export interface WriteOptions extends CallOptions {
   /** Refused with `version_conflict` unless the row has this version. */

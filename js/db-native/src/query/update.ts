@@ -36,21 +36,26 @@ type Each<E> = {
   $sort?: 1 | -1 | { [path: string]: 1 | -1 };
 };
 
+/** Paths with `$[]` or `$[name]`, which stand for elements; what they hold is checked by the core. */
+type Positional<V = unknown> = { [path: `${string}.$[${string}`]: V };
+
 /** Changes written as operators, by attribute or dotted path. */
 export interface UpdateOperators<T, Input> {
-  $set?: Changes<Input> & { [P in NestedPath<T>]?: Storable<At<T, P>> };
-  $unset?: { [P in Path<T>]?: true | 1 | "" };
-  $inc?: ByPath<T, number | bigint | Decimal, number | bigint | Decimal>;
-  $mul?: ByPath<T, number | bigint | Decimal, number | bigint | Decimal>;
-  $min?: { [P in Path<T>]?: Storable<At<T, P>> };
-  $max?: { [P in Path<T>]?: Storable<At<T, P>> };
-  $currentDate?: ByPath<T, Date, true>;
+  $set?: Changes<Input> & { [P in NestedPath<T>]?: Storable<At<T, P>> } & Positional;
+  $unset?: { [P in Path<T>]?: true | 1 | "" } & Positional<true | 1 | "">;
+  $inc?: ByPath<T, number | bigint | Decimal, number | bigint | Decimal> & Positional<number | bigint | Decimal>;
+  $mul?: ByPath<T, number | bigint | Decimal, number | bigint | Decimal> & Positional<number | bigint | Decimal>;
+  $min?: { [P in Path<T>]?: Storable<At<T, P>> } & Positional;
+  $max?: { [P in Path<T>]?: Storable<At<T, P>> } & Positional;
+  $currentDate?: ByPath<T, Date, true> & Positional<true>;
   $rename?: { [P in NestedPath<T>]?: NestedPath<T> };
-  $push?: { [P in ListPath<T>]?: Storable<ElementAt<T, P>> | Each<ElementAt<T, P>> };
-  $addToSet?: { [P in ListPath<T>]?: Storable<ElementAt<T, P>> | { $each: readonly Storable<ElementAt<T, P>>[] } };
-  $pull?: { [P in ListPath<T>]?: PullOf<ElementAt<T, P>> };
-  $pullAll?: { [P in ListPath<T>]?: readonly Operand<ElementAt<T, P>>[] };
-  $pop?: { [P in ListPath<T>]?: 1 | -1 };
+  $push?: { [P in ListPath<T>]?: Storable<ElementAt<T, P>> | Each<ElementAt<T, P>> } & Positional;
+  $addToSet?: {
+    [P in ListPath<T>]?: Storable<ElementAt<T, P>> | { $each: readonly Storable<ElementAt<T, P>>[] };
+  } & Positional;
+  $pull?: { [P in ListPath<T>]?: PullOf<ElementAt<T, P>> } & Positional;
+  $pullAll?: { [P in ListPath<T>]?: readonly Operand<ElementAt<T, P>>[] } & Positional<readonly unknown[]>;
+  $pop?: { [P in ListPath<T>]?: 1 | -1 } & Positional<1 | -1>;
 }
 type PullOf<E> = unknown extends E ? unknown : NonNullable<E> extends Leaf ? Condition<E> : Filter<NonNullable<E>>;
 

@@ -13,17 +13,20 @@ export interface Target {
   readonly shape: Shape;
 }
 
+/** A leg that stands for elements of a list: a position, `$[]`, or the name of an array filter. */
+const ELEMENT = /^(\d+|\$\[.*\])$/;
+
 /** Follows a dotted path of attributes. Where nothing is declared the rest is taken as it stands. */
 export function resolve(members: Members, path: string): Target {
   const legs = path.split(".");
   let shape: Shape = { kind: "model", bigint: false, members };
   const stored = legs.map((leg) => {
-    if (shape.kind === "list" && /^\d+$/.test(leg)) {
+    if (shape.kind === "list" && ELEMENT.test(leg)) {
       shape = shape.element ?? ANY;
       return leg;
     }
     while (shape.kind === "list" && shape.element !== undefined) shape = shape.element;
-    // A positional operator of MongoDB: the core says that there is none here.
+    // An operator that is no positional leg: the core says that there is none here.
     if (leg.startsWith("$")) shape = ANY;
     const member: { column: string; shape: Shape } | undefined =
       shape.members === undefined ? undefined : memberOf(shape.members, leg);

@@ -1,6 +1,6 @@
 /** Updates on their way in: fields to set, or operators; paths become stored paths. */
-import { ANY, type Members, type Shape } from "../model/shape.js";
-import { resolve, writeElementMatch } from "./filter.js";
+import { ANY, type Member, type Members, type Shape } from "../model/shape.js";
+import { resolve, writeElementMatch, writeFilter } from "./filter.js";
 import { writeEntries, writeValue } from "./record.js";
 import { Place } from "./writer.js";
 
@@ -18,6 +18,33 @@ export function writeUpdate(update: unknown, members: Members): string {
       return [key, writeValue(value, ANY, place)];
     return [key, writeEntries(value as Plain, place, (path, one) => writeTarget(path, one, members, place, key))];
   });
+}
+
+/** The array filters of an update as JSON text; what their names stand for is told by the paths of the update. */
+export function writeArrayFilters(filters: unknown, update: unknown, members: Members): string | undefined {
+  if (filters === undefined) return undefined;
+  const place = new Place("invalid_query");
+  if (!Array.isArray(filters)) throw place.refuse("arrayFilters must be a list of filters", "invalid_query");
+  const named: Members = { owner: "array filter", byAttribute: elementsByName(update, members), extra: true };
+  const written = filters.map((one, at) => place.at(`arrayFilters.${at}`, () => writeFilter(one, named, place)));
+  return `[${written.join(",")}]`;
+}
+
+/** The names in `$[name]` and what the elements there are. */
+function elementsByName(update: unknown, members: Members): Map<string, Member> {
+  const named = new Map<string, Member>();
+  for (const [key, value] of Object.entries(update ?? {})) {
+    for (const path of key.startsWith("$") ? Object.keys(value ?? {}) : [key]) {
+      const legs = path.split(".");
+      for (const [at, leg] of legs.entries()) {
+        const name = /^\$\[(.+)\]$/.exec(leg)?.[1];
+        if (name === undefined) continue;
+        const { shape } = resolve(members, legs.slice(0, at + 1).join("."));
+        named.set(name, { attribute: name, column: name, shape, default: undefined });
+      }
+    }
+  }
+  return named;
 }
 
 function writeTarget(path: string, operand: unknown, members: Members, place: Place, operator: string) {
