@@ -30,7 +30,7 @@ TITLES = {
     "PostgreSQL, MySQL, MongoDB": "Servers",
     "PostgreSQL, MySQL": "SQL servers",
     "PostgreSQL": "PostgreSQL",
-    "MySQL": "MySQL and MariaDB (not there yet)",
+    "MySQL": "MySQL and MariaDB",
     "MongoDB": "MongoDB",
 }
 

@@ -17,6 +17,8 @@ use crate::runtime;
 
 /// How long a verb waits for a stream of its transaction to end.
 const STREAM_GRACE: Duration = Duration::from_millis(100);
+/// How long it waits for one that was left and is brought to rest, which may take the server a moment.
+const CLOSING_GRACE: Duration = Duration::from_secs(15);
 
 const ACTIVE: u8 = 0;
 const COMMITTED: u8 = 1;
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     broken: AtomicBool,
     /// The stream that has the session, if there is one.
     stream: StdMutex<Option<OpenStream>>,
+    /// Whether that stream was left and is on its way to give the session back.
+    closing: AtomicBool,
     /// Told when a stream has given the session back.
     returned: Notify,
     read_only: bool,
@@ -51,27 +55,51 @@ impl Shared {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(stream));
     }
 
-    /// Takes the session back from a stream that has ended.
-    pub(crate) async fn take_back(&self, session: Box<dyn Session>) {
-        *self.session.lock().await = Some(session);
+    /// Notes that the stream that has the session was left.
+    pub(crate) fn expect_back(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Takes the session back from a stream that has ended; `None` where it could not be brought to rest.
+    pub(crate) async fn take_back(&self, session: Option<Box<dyn Session>>) {
+        if session.is_none() {
+            self.break_off();
+        }
+        *self.session.lock().await = session;
+        self.closing.store(false, Ordering::Release);
         self.returned.notify_waiters();
     }
 
     /// The session's place, when no stream has it; or, after a moment, when one still has: a loop that was just left gives
     /// its stream up in the host's next turn.
     async fn lock_at_rest(&self) -> OwnedMutexGuard<Option<Box<dyn Session>>> {
-        let returned = self.returned.notified();
-        let guard = Arc::clone(&self.session).lock_owned().await;
-        if guard.is_some() {
+        for grace in [STREAM_GRACE, CLOSING_GRACE] {
+            let returned = self.returned.notified();
+            let guard = Arc::clone(&self.session).lock_owned().await;
+            if guard.is_some() || (grace == CLOSING_GRACE && !self.closing.load(Ordering::Acquire)) {
+                return guard;
+            }
+            drop(guard);
+            let moment = {
+                let _runtime = runtime::handle().enter();
+                tokio::time::sleep(grace)
+            };
+            futures_util::future::select(std::pin::pin!(returned), std::pin::pin!(moment)).await;
+        }
+        Arc::clone(&self.session).lock_owned().await
+    }
+
+    /// The session's place for the end of the transaction, with which a stream that was left open ends.
+    async fn lock_for_end(&self) -> OwnedMutexGuard<Option<Box<dyn Session>>> {
+        let mut guard = Arc::clone(&self.session).lock_owned().await;
+        if guard.is_none() {
+            *guard = self.recall().await;
+        }
+        if guard.is_some() || !self.closing.load(Ordering::Acquire) {
             return guard;
         }
         drop(guard);
-        let moment = {
-            let _runtime = runtime::handle().enter();
-            tokio::time::sleep(STREAM_GRACE)
-        };
-        futures_util::future::select(std::pin::pin!(returned), std::pin::pin!(moment)).await;
-        Arc::clone(&self.session).lock_owned().await
+        self.lock_at_rest().await
     }
 
     /// Ends the stream that has the session; `None` where it is fetching at this moment.
@@ -115,6 +143,7 @@ impl Transaction {
             savepoints: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             stream: StdMutex::new(None),
+            closing: AtomicBool::new(false),
             returned: Notify::new(),
             read_only: options.read_only,
             database,
@@ -204,13 +233,9 @@ impl Transaction {
     }
 
     async fn finish_here(&self, commit: bool) -> Result<()> {
-        let mut guard = self.0.shared.session.lock().await;
+        let mut guard = self.0.shared.lock_for_end().await;
         self.check_active()?;
         let state = if commit { COMMITTED } else { ROLLED_BACK };
-        if guard.is_none() {
-            // A stream that was left open ends with the transaction.
-            *guard = self.0.shared.recall().await;
-        }
         let Some(session) = guard.as_mut() else {
             return Err(Error::transaction_state("a stream of the transaction is fetching rows"));
         };

@@ -46,7 +46,8 @@ impl Drop for Fetching<'_> {
 
 /// Ends, and gives the session back to the transaction that it came from; one of the pool goes back by being dropped.
 async fn close(batches: Box<dyn RowBatches>, home: Option<Arc<Shared>>) {
-    if let (Some(session), Some(home)) = (batches.finish().await, home) {
+    let session = batches.finish().await;
+    if let Some(home) = home {
         home.take_back(session).await;
     }
 }
@@ -54,6 +55,9 @@ async fn close(batches: Box<dyn RowBatches>, home: Option<Arc<Shared>>) {
 impl Drop for RowStream {
     fn drop(&mut self) {
         if let Some(batches) = lock(&self.open).take() {
+            if let Some(home) = &self.home {
+                home.expect_back();
+            }
             runtime::spawn(close(batches, self.home.take())).detach();
         }
     }

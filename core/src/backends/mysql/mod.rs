@@ -51,7 +51,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     negative_zero: false,
     positive_exponents: false,
     decimal_scale: false,
-    decimal_places: values::SCALE,
+    decimal_places: 30,
     moment_precision: 1,
     free_days: true,
 };

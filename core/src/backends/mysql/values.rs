@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::value::{BigDecimal, Date, DateTime, MAX_DIGITS, Time, Value};
 
 /// Digits behind the point of a decimal column: `DECIMAL(65,30)`.
-pub(super) const SCALE: i64 = 30;
+const SCALE: i64 = 30;
 
 /// A parameter.
 pub(super) struct Parameter<'a>(pub(super) &'a Value);

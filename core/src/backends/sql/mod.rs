@@ -9,8 +9,6 @@ pub(super) mod filter;
 mod numbers;
 pub(super) mod schema;
 
-use std::fmt::Write as _;
-
 use crate::error::Result;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, format_decimal, tagged};
@@ -140,10 +138,9 @@ pub(super) fn text_literal(text: &str) -> String {
 
 /// Bytes as hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The legs that lead to a scalar from its place in JSON: its tag, or none; `None` for what does not compare there as its
