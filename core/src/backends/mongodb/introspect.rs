@@ -1,5 +1,7 @@
 //! Databases of others in MongoDB: collections as their validators describe them, else as a sample of their documents is.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
@@ -32,7 +34,11 @@ pub(super) async fn introspect(store: &Store) -> Result<Introspection> {
     let mut collections: Vec<CollectionSpecification> = cursor.try_collect().await.map_err(failed)?;
     collections.retain(|found| !PASSED_OVER.iter().any(|prefix| found.name.starts_with(prefix)));
     collections.sort_by(|a, b| a.name.cmp(&b.name));
-    let (mut entities, mut notes) = (Vec::new(), Vec::new());
+    let is_gone = |entity: &&Arc<Entity>| collections.iter().all(|found| found.name != entity.name);
+    let gone =
+        |entity: &Arc<Entity>| format!("{}: is in the stored contract, but there is no such collection", entity.name);
+    let (mut entities, mut notes): (_, Vec<String>) =
+        (Vec::new(), stored.entities().iter().filter(is_gone).map(gone).collect());
     for found in &collections {
         let name = &found.name;
         if found.collection_type != CollectionType::Collection {
@@ -229,23 +235,21 @@ fn add_index(entity: &mut Entity, index: &IndexModel, is_composite: bool, notes:
     };
     let parts: Option<Vec<String>> = index.keys.iter().map(part).collect();
     let unique = options.unique == Some(true);
-    match (why, parts) {
-        (Some(why), _) => notes.push(format!("{table}: the index {name} {why}, left out")),
-        (None, None) => notes.push(format!("{table}: the index {name} is of another kind, left out")),
-        (None, Some(parts)) => match entity.add_index(Some(&name), &parts, unique, None) {
-            Err(error) => notes.push(format!("{table}: the index {name} is left out: {}", error.message())),
-            Ok(()) => {
-                if options.sparse == Some(true) {
-                    notes.push(format!("{table}: the index {name} is sparse, which a contract does not say"));
-                } else if unique {
-                    notes.push(format!("{table}: the unique index {name} takes missing values as equal"));
-                }
-                if options.expire_after.is_some() {
-                    notes.push(format!(
-                        "{table}: the index {name} lets documents expire, which a contract does not say"
-                    ));
-                }
-            }
-        },
+    let Some(parts) = parts.filter(|_| why.is_none()) else {
+        let why = why.unwrap_or("is of another kind");
+        notes.push(format!("{table}: the index {name} {why}, left out"));
+        return;
+    };
+    if let Err(error) = entity.add_index(Some(&name), &parts, unique, None) {
+        notes.push(format!("{table}: the index {name} is left out: {}", error.message()));
+        return;
+    }
+    if options.sparse == Some(true) {
+        notes.push(format!("{table}: the index {name} is sparse, which a contract does not say"));
+    } else if unique {
+        notes.push(format!("{table}: the unique index {name} takes missing values as equal"));
+    }
+    if options.expire_after.is_some() {
+        notes.push(format!("{table}: the index {name} lets documents expire, which a contract does not say"));
     }
 }

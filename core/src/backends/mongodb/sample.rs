@@ -111,11 +111,10 @@ impl Shape {
     pub(super) fn kind(&self) -> FieldType {
         let kinds: Vec<&str> = self.kinds.iter().copied().collect();
         match kinds[..] {
-            ["float", "int"] if !self.inexact => FieldType::Float,
-            ["decimal", "int"] => FieldType::Decimal,
             ["int"] => FieldType::Int,
             ["float"] => FieldType::Float,
-            ["decimal"] => FieldType::Decimal,
+            ["float", "int"] if !self.inexact => FieldType::Float,
+            ["decimal"] | ["decimal", "int"] => FieldType::Decimal,
             ["text"] => FieldType::Text,
             ["bytes"] => FieldType::Bytes,
             ["bool"] => FieldType::Bool,
@@ -144,7 +143,9 @@ impl Shape {
             return FieldType::Model(Arc::new(Model { fields, extra: true }));
         }
         let mut values = Self::default();
-        self.keys.values().for_each(|shape| values.merge(shape));
+        for shape in self.keys.values() {
+            values.merge(shape);
+        }
         FieldType::Map(Arc::new(if self.keys.is_empty() { free_field() } else { values.field("", values.seen) }))
     }
 
@@ -228,7 +229,9 @@ mod tests {
 
     fn shape(documents: &[mongodb::bson::RawDocumentBuf]) -> Shape {
         let mut shape = Shape::default();
-        documents.iter().for_each(|document| shape.add_document(document));
+        for document in documents {
+            shape.add_document(document);
+        }
         shape
     }
 

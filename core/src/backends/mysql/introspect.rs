@@ -5,7 +5,9 @@ use super::dialect::{Mysql, quote, text_literal};
 use super::session::MysqlSession;
 use super::values::decimal_text;
 use crate::backend::Introspection;
-use crate::backends::sql::introspect::{Column, Questions, Reading, Table, finish, is_true, number, read, rows, text};
+use crate::backends::sql::introspect::{
+    Column, Questions, Reading, Table, finish, is_true, json, number, read, rows, text,
+};
 use crate::error::Result;
 use crate::schema::{Constraints, FieldType};
 use crate::value::MAX_DIGITS;
@@ -89,7 +91,7 @@ pub(super) async fn introspect(session: &mut MysqlSession, dialect: &Mysql) -> R
                 text(check, "table") == Some(&name)
                     && text(check, "clause").and_then(|clause| clause.split('`').nth(1)) == Some(&column.name)
             });
-            column.reading = if is_json { Reading::of(FieldType::Any) } else { reading(column) };
+            column.reading = if is_json { json() } else { reading(column) };
             doubt(session, &name, column).await?;
         }
     }
@@ -165,7 +167,7 @@ fn reading(column: &Column) -> Reading {
         ("datetime" | "timestamp", _) => Reading::of(FieldType::DateTime),
         ("date", _) => Reading::of(FieldType::Date),
         ("time", _) => Reading::of(FieldType::Time),
-        ("json", _) => Reading::of(FieldType::Any),
+        ("json", _) => json(),
         _ => Reading::default(),
     }
 }

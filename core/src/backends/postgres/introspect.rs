@@ -1,9 +1,12 @@
 //! Databases of others in PostgreSQL, read from its catalog.
 
-use super::dialect::Postgres;
+use super::dialect::{Postgres, quote};
 use super::session::PostgresSession;
 use crate::backend::Introspection;
-use crate::backends::sql::introspect::{Column, Questions, Reading, finish, is_true, number, read, text};
+use crate::backends::sql::Dialect;
+use crate::backends::sql::introspect::{
+    Column, Questions, Reading, Table, finish, is_true, json, number, read, rows, text,
+};
 use crate::backends::sql::schema::Definitions;
 use crate::error::Result;
 use crate::schema::{Constraints, FieldType};
@@ -88,8 +91,11 @@ impl Postgres {
 /// Reads the schema into a contract.
 pub(super) async fn introspect(session: &mut PostgresSession, dialect: &Postgres) -> Result<Introspection> {
     let mut found = read(session, &dialect.questions()).await?;
+    for table in &mut found.tables {
+        table.columns.iter_mut().for_each(|column| column.reading = reading(column));
+        doubt(session, dialect, table).await?;
+    }
     for column in found.tables.iter_mut().flat_map(|table| &mut table.columns) {
-        column.reading = reading(column);
         if column.counted && is_true(&column.facts, "always") {
             column
                 .reading
@@ -98,6 +104,41 @@ pub(super) async fn introspect(session: &mut PostgresSession, dialect: &Postgres
         }
     }
     finish(session, dialect, found).await
+}
+
+/// Looks, in one pass over the table, for values that rows could not give back.
+async fn doubt(session: &mut PostgresSession, dialect: &Postgres, table: &mut Table) -> Result<()> {
+    let doubts: Vec<(usize, String, &str)> = table
+        .columns
+        .iter()
+        .enumerate()
+        .filter_map(|(position, column)| {
+            let name = quote(&column.name);
+            let (condition, what) = match column.reading.kind.as_ref()? {
+                FieldType::Decimal => (
+                    format!("ltrim({name}::text, '-0.') ~* '[a-z]|([0-9][.]?){{{}}}'", MAX_DIGITS + 1),
+                    "NaN, an infinity or more digits than a decimal has",
+                ),
+                FieldType::DateTime | FieldType::Date => {
+                    (format!("{name} < '0001-01-01' OR {name} >= '10000-01-01'"), "days outside of the years 1 to 9999")
+                }
+                FieldType::Time => (format!("{name} = '24:00'"), "24:00, which is no time of day"),
+                _ => return None,
+            };
+            Some((position, format!("COALESCE(bool_or({condition}), false) AS c{position}"), what))
+        })
+        .collect();
+    if doubts.is_empty() {
+        return Ok(());
+    }
+    let questions: Vec<&str> = doubts.iter().map(|(_, question, _)| question.as_str()).collect();
+    let sql = format!("SELECT {} FROM {}", questions.join(", "), dialect.table(&table.name));
+    let answers = rows(session, &sql).await?.into_iter().next().unwrap_or_default();
+    for (position, _, what) in doubts.iter().filter(|(position, ..)| is_true(&answers, &format!("c{position}"))) {
+        let column = &mut table.columns[*position];
+        column.reading = Reading::default().noted(format!("{} holds {what}", column.declared));
+    }
+    Ok(())
 }
 
 /// What a column is in a contract.
@@ -127,7 +168,7 @@ fn reading(column: &Column) -> Reading {
         "timestamp without time zone" => Reading::of(FieldType::DateTime).noted("has no time zone, and is read as UTC"),
         "date" => Reading::of(FieldType::Date),
         "time without time zone" => Reading::of(FieldType::Time),
-        "json" | "jsonb" => Reading::of(FieldType::Any),
+        "json" | "jsonb" => json(),
         _ => return Reading::default(),
     };
     if is_true(&column.facts, "domain") {

@@ -108,9 +108,12 @@ fn field(definitions: &dyn Definitions, table: &Table, column: &Column, notes: &
     let says = |note: &String| format!("{place}: {note}");
     notes.extend(column.reading.notes.iter().map(says));
     if !definitions.fits(&kind, &column.stored) {
-        let (shown, declared) = (kind.name(), &column.declared);
+        // The stored type has the collation, where that is another than ours.
+        let is_collated = column.stored.contains(" collate ");
+        let declared = if is_collated { &column.stored } else { &column.declared };
+        let shown = kind.name();
         notes.push(format!(
-            "{place}: {declared} is read as {shown}, but farm-db would not make it so: ensure_schema refuses it"
+            "{place}: {declared} is read as {shown}, but is not what farm-db makes: ensure_schema refuses it"
         ));
     }
     let mut field = Field::new(column.name.as_str(), kind);
@@ -135,13 +138,13 @@ fn fill(field: &mut Field, column: &Column, place: &str, notes: &mut Vec<String>
         return;
     }
     let Some(default) = &column.default else { return };
-    match literal::value(field, default) {
-        Some(value) => field.default = Some(value).filter(|value| !value.is_null()),
-        None => {
-            let needed = if field.nullable { "" } else { "; new rows need a value" };
-            notes.push(format!("{place}: the default {default} is no constant that a contract can hold{needed}"));
-        }
+    if let Some(value) = literal::value(field, default) {
+        // A default of null says no more than that null is allowed.
+        field.default = Some(value).filter(|value| !value.is_null());
+        return;
     }
+    let needed = if field.nullable { "" } else { "; new rows need a value" };
+    notes.push(format!("{place}: the default {default} is no constant that a contract can hold{needed}"));
 }
 
 fn add_index(entity: &mut Entity, index: &FoundIndex, notes: &mut Vec<String>) {
@@ -172,8 +175,9 @@ fn relate(entities: &mut [Entity], table: &Table, notes: &mut Vec<String>) {
                     let action = &reference.on_delete;
                     notes.push(format!("{place}: ON DELETE {action} has no name in a contract"));
                 }
-                let entity = entities.iter_mut().find(|entity| entity.name == table.name);
-                entity.into_iter().for_each(|entity| entity.relations.push(relation.clone()));
+                if let Some(entity) = entities.iter_mut().find(|entity| entity.name == table.name) {
+                    entity.relations.push(relation);
+                }
             }
             Err(why) => notes.push(format!("{place}: the foreign key to {} is left out: {why}", reference.target)),
         }

@@ -75,6 +75,11 @@ impl Reading {
     }
 }
 
+/// A column of JSON that may be anybody's.
+pub(in crate::backends) fn json() -> Reading {
+    Reading::of(FieldType::Any).noted("is read as tagged JSON, in which keys that begin with $ have a meaning")
+}
+
 /// An index of a table.
 #[derive(Debug, Default)]
 pub(in crate::backends) struct FoundIndex {

@@ -103,6 +103,8 @@ async fn contents(session: &mut SqliteSession, table: &Table) -> Result<Option<M
 struct Contents {
     kinds: Vec<String>,
     is_truth: bool,
+    /// Whether a float holds the least and the largest.
+    is_exact: bool,
     longest: i64,
 }
 
@@ -111,9 +113,12 @@ impl Contents {
         let kinds = text(facts, &format!("t{position}")).unwrap_or_default().split(',');
         let kinds = kinds.filter(|kind| !kind.is_empty() && *kind != "null").map(str::to_owned);
         let within = |key: &str| number(facts, &format!("{key}{position}")).is_some_and(|end| (0..=1).contains(&end));
+        let exact =
+            |key: &str| number(facts, &format!("{key}{position}")).is_none_or(|end| end.unsigned_abs() <= 1 << 53);
         Self {
             kinds: kinds.collect(),
             is_truth: within("a") && within("z"),
+            is_exact: exact("a") && exact("z"),
             longest: number(facts, &format!("l{position}")).unwrap_or(0),
         }
     }
@@ -157,9 +162,9 @@ fn ordinary(column: &Column, contents: &Contents) -> Reading {
     let numeric = matches!(expected, FieldType::Float);
     let kind = if contents.kinds.is_empty() || (truth && contents.are(&["integer"]) && contents.is_truth) {
         expected.clone()
-    } else if contents.are(&["integer"]) && !numeric {
+    } else if contents.are(&["integer"]) && !(numeric && contents.is_exact) {
         FieldType::Int
-    } else if contents.are(&["integer", "real"]) {
+    } else if contents.are(&["integer", "real"]) && contents.is_exact {
         FieldType::Float
     } else if contents.are(&["text"]) {
         FieldType::Text
