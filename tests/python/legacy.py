@@ -425,6 +425,7 @@ MONGODB = Legacy(
         "authors: the index words",
         "names: is a view",
         "nothing: has no documents",
+        "books.pages: may be missing but not null",
     ],
 )
 

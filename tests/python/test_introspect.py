@@ -98,6 +98,16 @@ async def introspect(url: str) -> tuple[str, list[str]]:
         return found.contract, found.notes
 
 
+async def make_legacy(url: str) -> str:
+    """Makes the database of others; the name of its backend."""
+    async with Database(url, models=[], contract="off") as database:
+        if database.backend == "postgres":
+            await database.execute(f"CREATE SCHEMA {url.partition('schema=')[2]}")
+        for statement in LEGACY[database.backend].statements:
+            await database.execute(statement)
+        return database.backend
+
+
 async def test_an_empty_database_has_an_empty_contract(url: str) -> None:
     async with Database(url, models=[], contract="off") as database:
         found = await database.introspect()
@@ -165,12 +175,7 @@ async def test_without_the_stored_contract_the_catalog_says_most_of_it(url: str)
 
 
 async def test_a_database_of_others_is_adopted(url: str) -> None:
-    async with Database(url, models=[], contract="off") as database:
-        legacy = LEGACY[database.backend]
-        if database.backend == "postgres":
-            await database.execute(f"CREATE SCHEMA {url.partition('schema=')[2]}")
-        for statement in legacy.statements:
-            await database.execute(statement)
+    legacy = LEGACY[await make_legacy(url)]
     found, notes = await introspect(url)
     shown = entities(found)
     assert sorted(shown) == sorted(legacy.kinds)
@@ -189,6 +194,53 @@ async def test_a_database_of_others_is_adopted(url: str) -> None:
     assert await rows(url, found) == in_order(legacy.rows)
     for text in legacy.silent:
         assert not any(text in note for note in notes), (text, notes)
+
+
+#: A record that goes into the books of each legacy database.
+BOOK = {
+    "sqlite": {"author_id": 1, "title": "Two", "price": 2.5},
+    "postgres": {"author_id": 1, "title": "Two"},
+    "mysql": {"author_id": 1, "title": "Two"},
+    "mongodb": {"id": 2, "title": "Two", "pages": 5, "price": 1.5},
+}
+
+
+async def test_an_adopted_database_is_written(url: str) -> None:
+    """What no note says that `ensure_schema` refuses it takes, and new rows get counted keys."""
+    backend = await make_legacy(url)
+    found, notes = await introspect(url)
+    refused = {note.split(".")[0] for note in notes if "ensure_schema refuses" in note}
+    kept = [entity for name, entity in entities(found).items() if name not in refused]
+    assert kept or backend == "mysql"
+    engine = Engine(url, {"version": 1, "entities": kept})
+    await engine.native.connect("check", True, 0)
+    await engine.close()
+    engine = Engine(url, json.loads(found))
+    await engine.native.connect("off", False, 0)
+    try:
+        await engine.repositories["books"].call("create", {"record": BOOK[backend]}, None)
+        (row,) = await engine.rows("books", filter={"title": "Two"})
+        assert row["id"] == 2
+    finally:
+        await engine.close()
+
+
+@pytest.mark.only("mongodb")
+async def test_a_large_collection_is_sampled(url: str) -> None:
+    async with Database(url, models=[], contract="off") as database:
+        documents = [{"_id": float(number), "n": number, "often": number % 2 or None} for number in range(1500)]
+        await database.execute({"insert": "many", "documents": documents})
+        await database.execute({"insert": "pairs", "documents": [{"_id": {"b": 1, "a": 2}}]})
+        await database.execute({"insert": "odd", "documents": [{"_id": 1.5}]})
+        await database.execute({"insert": "lists", "documents": [{"_id": {}}]})
+    found, notes = await introspect(url)
+    assert kinds(found, "many") == {"id": "int", "n": "int", "often": "int"}
+    assert kinds(found, "pairs") == {"a": "int", "b": "int"}
+    assert sorted(entities(found)) == ["many", "pairs"]
+    assert "many: read from a sample of 1000 of about 1500 documents; others may differ" in notes
+    for text in ("many._id: holds floats", "pairs: the parts of _id", "odd: left out", "lists._id: holds map"):
+        assert any(note.startswith(text) for note in notes), (text, notes)
+    assert len((await rows(url, found))["many"]) == 1500
 
 
 async def test_a_table_that_changed_meanwhile_is_read_as_it_is(url: str) -> None:

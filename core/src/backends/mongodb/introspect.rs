@@ -11,7 +11,7 @@ use mongodb::results::{CollectionSpecification, CollectionType};
 use super::client::Store;
 use super::error::translate;
 use super::layout::ID;
-use super::sample::{Shape, described, required};
+use super::sample::{Shape, described, refuses_null, required};
 use super::schema;
 use crate::backend::Introspection;
 use crate::error::{Error, Result};
@@ -133,6 +133,11 @@ fn key(name: &str, sample: &Shape, notes: &mut Vec<String>) -> Option<Vec<Field>
             Some(model.fields.iter().cloned().map(key).collect())
         }
         kind if kind.is_scalar() => {
+            let is_whole = matches!(kind, FieldType::Float) && id.is_whole();
+            if is_whole {
+                notes.push(format!("{name}._id: holds floats that are whole numbers, read as int"));
+            }
+            let kind = if is_whole { FieldType::Int } else { kind };
             let named = if sample.keys.contains_key("id") { ID } else { "id" };
             let generated = generated(&kind);
             Some(vec![key(Field { generated, ..Field::new(named, kind) })])
@@ -169,7 +174,11 @@ fn add_fields(
         } else {
             let schema = properties.and_then(|properties| properties.get_document(field).ok());
             let written = schema.and_then(|schema| described(field, schema, required.contains(&field.as_str())));
-            fields.extend(united(&place, field, written, shape, sample.documents, notes));
+            let united = united(&place, field, written, shape, sample.documents, notes);
+            if united.as_ref().is_some_and(|field| field.nullable) && schema.is_some_and(refuses_null) {
+                notes.push(format!("{place}: may be missing but not null, so new documents need a value for it"));
+            }
+            fields.extend(united);
         }
     }
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use mongodb::bson::Document;
 use mongodb::bson::raw::{RawBsonRef, RawDocument};
 
-use super::values::free;
+use super::values::{free, whole};
 use crate::schema::{Field, FieldType, Model};
 use crate::value::Value;
 
@@ -21,6 +21,8 @@ pub(super) struct Shape {
     kinds: BTreeSet<&'static str>,
     /// Whether an integer was among them that no float holds.
     inexact: bool,
+    /// Whether a number was among them that is not whole.
+    broken: bool,
     /// Whether something was among them that the core has no value for.
     strange: bool,
     /// How many documents were here, and what was under their keys.
@@ -67,6 +69,7 @@ impl Shape {
             }
             value => match free(value) {
                 Some(found) => {
+                    self.broken |= whole(value).is_none();
                     self.inexact |= matches!(found, Value::Int(number) if number as f64 as i128 != i128::from(number));
                     self.kinds.insert(found.type_name());
                 }
@@ -75,12 +78,18 @@ impl Shape {
         }
     }
 
+    /// Whether all values are whole numbers, whatever holds them.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.broken && self.nulls == 0 && self.kinds.iter().all(|kind| ["float", "int"].contains(kind))
+    }
+
     /// Takes what was seen at another place.
     fn merge(&mut self, other: &Self) {
         self.seen += other.seen;
         self.nulls += other.nulls;
         self.kinds.extend(&other.kinds);
         self.inexact |= other.inexact;
+        self.broken |= other.broken;
         self.strange |= other.strange;
         self.documents += other.documents;
         for (name, shape) in &other.keys {
@@ -177,13 +186,23 @@ fn free_field() -> Field {
     Field { nullable: true, ..Field::new("", FieldType::Any) }
 }
 
+/// The BSON types that a schema names; `None` where it leaves them open.
+fn types(schema: &Document) -> Option<Vec<&str>> {
+    match (schema.get_str("bsonType"), schema.get_array("bsonType")) {
+        (Ok(one), _) => Some(vec![one]),
+        (_, Ok(several)) => several.iter().map(|one| one.as_str()).collect(),
+        _ => None,
+    }
+}
+
+/// Whether a schema refuses null.
+pub(super) fn refuses_null(schema: &Document) -> bool {
+    types(schema).is_some_and(|types| !types.contains(&"null"))
+}
+
 /// The field that a `$jsonSchema` describes; `None` where it leaves the type open.
 pub(super) fn described(name: &str, schema: &Document, required: bool) -> Option<Field> {
-    let types: Vec<&str> = match (schema.get_str("bsonType"), schema.get_array("bsonType")) {
-        (Ok(one), _) => vec![one],
-        (_, Ok(several)) => several.iter().map(|one| one.as_str()).collect::<Option<_>>()?,
-        _ => return None,
-    };
+    let types = types(schema)?;
     let nullable = !required || types.contains(&"null");
     let mut types: Vec<&str> = types.into_iter().filter(|name| *name != "null").collect();
     types.sort_unstable();
