@@ -34,11 +34,11 @@ pub(super) fn contract(definitions: &dyn Definitions, found: Found, stored: &Con
 /// The stored entity of a table, if the table still has all of its columns and indexes.
 fn known(definitions: &dyn Definitions, table: &Table, stored: &Contract, notes: &mut Vec<String>) -> Option<Entity> {
     let entity = stored.entity(&table.name).ok()?;
-    let fits = |field: &&Field| {
+    let is_other = |field: &&Field| {
         let column = table.columns.iter().find(|column| column.name == field.name);
         !column.is_some_and(|column| definitions.fits(&field.kind, &column.stored))
     };
-    if let Some(field) = entity.fields.iter().find(fits) {
+    if let Some(field) = entity.fields.iter().find(is_other) {
         let (table, field) = (&table.name, &field.name);
         notes.push(format!("{table}.{field}: is not what the stored contract says, so the table is read as it is"));
         return None;
