@@ -187,6 +187,16 @@ impl Engine {
         promise(&env, async move { Ok(Outcome::Json(reply::value(&Value::Map(database.stats().await?)))) })
     }
 
+    /// Reads what is in the database into a contract; resolves to `{"contract": "..", "notes": [..]}`.
+    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    pub fn introspect(&self, env: Env) -> Promise {
+        let database = self.database.clone();
+        promise(&env, async move {
+            let found = database.introspect().await?;
+            Ok(Outcome::Json(reply::value(&Value::Map(found.to_map()))))
+        })
+    }
+
     /// Executes a native statement; statement and parameters are tagged JSON.
     #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
     pub fn execute(&self, env: Env, statement: String, parameters: String, tx: Tx<'_>) -> Promise {

@@ -114,6 +114,14 @@ impl Engine {
         operation::start(py, async move { database.stats().await.map(|stats| Reply::Value(stats.into())) })
     }
 
+    fn introspect(&self, py: Python<'_>) -> PyResult<Py<Operation>> {
+        let database = self.database.clone();
+        operation::start(
+            py,
+            async move { database.introspect().await.map(|found| Reply::Value(found.to_map().into())) },
+        )
+    }
+
     fn pool_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         output::value(py, &Value::Map(self.database.pool_stats()))
     }

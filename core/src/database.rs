@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Access, Backend, TransactionOptions};
+use crate::backend::{Access, Backend, Introspection, TransactionOptions};
 use crate::backends;
 use crate::config::Config;
 use crate::document;
@@ -249,6 +249,13 @@ impl Database {
     pub async fn stored_contract(&self) -> Result<Option<Contract>> {
         self.check_connected()?;
         self.backend().stored_contract().await
+    }
+
+    /// Reads what is in the database into a contract, whoever made it, so that it can be adopted; the app's own contract
+    /// plays no part. What a contract cannot say is left out and noted.
+    pub async fn introspect(&self) -> Result<Introspection> {
+        self.check_connected()?;
+        self.backend().introspect().await
     }
 
     /// Whether the process can answer at all; no I/O.

@@ -5,7 +5,7 @@ Start with `Document`, `Field` and `Database`; the verbs are `Repository`'s.
 
 from ._native import __version__
 from .current_user import get_current_user, reset_current_user, set_current_user
-from .database import ContractWarning, Database, connect
+from .database import ContractWarning, Database, Introspection, connect
 from .errors import (
     BackendError,
     CancelledError,
@@ -81,6 +81,7 @@ __all__ = [
     "Index",
     "Indexed",
     "InternalError",
+    "Introspection",
     "InvalidConfigurationError",
     "InvalidCursorError",
     "InvalidQueryError",

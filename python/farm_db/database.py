@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
@@ -28,6 +29,16 @@ T = TypeVar("T")
 
 class ContractWarning(UserWarning):
     """The database was made for models that differ from these (`Database(contract="warn")`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """What `Database.introspect` found."""
+
+    contract: str
+    """The contract as canonical JSON."""
+    notes: list[str]
+    """What was left out or is read as something else, a line each that names the table and the column."""
 
 
 class Database:
@@ -310,6 +321,18 @@ class Database:
     async def get_stats(self) -> dict[str, Any]:
         """Counters and sizes of the database and the calls made to it."""
         return await self._open().stats()
+
+    async def introspect(self) -> Introspection:
+        """Reads what is in the database into a contract, whoever made it; the models play no part.
+
+        Returns:
+            The contract, and notes of what it leaves out or reads as something else.
+
+        Raises:
+            DatabaseClosedError: if the database is not connected.
+        """
+        found = await self._open().introspect()
+        return Introspection(contract=found["contract"], notes=list(found["notes"]))
 
     def pool_stats(self) -> dict[str, Any]:
         """The connections: how many there are, in use, and waited for."""

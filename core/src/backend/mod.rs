@@ -5,12 +5,14 @@
 //! cannot do is a documented fact in [`Capabilities`]; code asks it instead of asking which database this is.
 
 mod capabilities;
+mod introspection;
 mod operation;
 mod rows;
 
 use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
+pub use introspection::Introspection;
 pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 pub use rows::{Cell, Rows, ValueRows};
 
@@ -104,6 +106,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The contract that the database was made for, if it has one.
     async fn stored_contract(&self) -> Result<Option<Contract>>;
+
+    /// Reads what is in the database, whoever made it, into a contract; what a contract cannot say is noted.
+    async fn introspect(&self) -> Result<Introspection>;
 
     /// Version, uptime and connections of the database, for health checks.
     async fn server_info(&self) -> Result<Map>;

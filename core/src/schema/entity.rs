@@ -252,7 +252,7 @@ impl Entity {
 const RESERVED: [&str; 4] = ["_farm_", "sqlite_", "pg_", "system."];
 
 /// Names are quoted everywhere; this refuses what no database can quote or what would hide something.
-fn check_name(name: &str, what: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str, what: &str) -> Result<()> {
     let fits = !name.is_empty()
         && name.len() <= 63
         && !name.starts_with('$')

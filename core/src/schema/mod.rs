@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 pub use check::{Record, check_element, coerce_operand};
 pub use compare::Difference;
-pub(crate) use entity::distance;
 pub use entity::{Automatic, Entity, Index, IndexField, OnDelete, Relation, RelationKind};
+pub(crate) use entity::{check_name, distance};
 pub use field::{Auto, Constraints, Field, FieldType, Generated, Model, Pattern};
 pub use path::{Path, Target};
 

@@ -34,6 +34,14 @@ export interface Health {
 /** Facts as the core gives them. */
 export type Facts = Record<string, unknown>;
 
+/** What {@link Database.introspect} found. */
+export interface Introspection {
+  /** The contract as canonical JSON, for `modelsFromContract`. */
+  contract: string;
+  /** What was left out or is read as something else, a line each that names the table and the column. */
+  notes: string[];
+}
+
 /** One database: its connections, contract and repositories. */
 export class Database {
   readonly #engine: NativeEngine;
@@ -171,6 +179,18 @@ export class Database {
   /** Sizes and counts. */
   async getStats(): Promise<Facts> {
     return readAny(await parsed(() => this.#engine.stats())) as Facts;
+  }
+
+  /**
+   * Reads what is in the database into a contract, whoever made it: with it `modelsFromContract` makes models of a
+   * database that farm-db did not make. What a contract cannot say is left out and noted.
+   *
+   * ```ts
+   * const { contract, notes } = await db.introspect();
+   * ```
+   */
+  async introspect(): Promise<Introspection> {
+    return parsed(() => this.#engine.introspect());
   }
 
   /** The state of the connection pool. */

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { Database, type DatabaseOptions, type Facts, type Health } from "./database.js";
+export { Database, type DatabaseOptions, type Facts, type Health, type Introspection } from "./database.js";
 export { ERROR_TABLE, FarmDbError, type FarmDbErrorCode, type FarmDbErrorContext } from "./error.js";
 export { f, type LengthOptions, type NumberOptions, type StringOptions } from "./model/builder.js";
 export { type ContractOptions, contractOf, modelsFromContract } from "./model/contract.js";

@@ -20,6 +20,7 @@ export interface NativeEngine {
   storedContract(): Promise<Buffer>;
   health(): Promise<Buffer>;
   stats(): Promise<Buffer>;
+  introspect(): Promise<Buffer>;
   execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Buffer>;
   call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Buffer>;
   begin(isolation: string | null, readOnly: boolean): Promise<NativeTransaction>;

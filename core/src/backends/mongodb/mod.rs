@@ -7,8 +7,10 @@ mod compile;
 mod error;
 mod filter;
 mod info;
+mod introspect;
 mod layout;
 mod rows;
+mod sample;
 mod schema;
 mod session;
 mod stream;
@@ -21,7 +23,7 @@ use async_trait::async_trait;
 
 use self::client::{Figures, Places, Store, on_runtime};
 use self::session::MongoSession;
-use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
 use crate::config::{Config, PoolOptions};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
@@ -148,6 +150,11 @@ impl Backend for Mongodb {
     async fn stored_contract(&self) -> Result<Option<Contract>> {
         let store = self.store().await?;
         on_runtime(async move { schema::stored(&store).await }).await?
+    }
+
+    async fn introspect(&self) -> Result<Introspection> {
+        let store = self.store().await?;
+        on_runtime(async move { introspect::introspect(&store).await }).await?
     }
 
     async fn server_info(&self) -> Result<Map> {

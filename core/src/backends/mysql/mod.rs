@@ -7,6 +7,7 @@ mod dialect;
 mod error;
 mod info;
 mod insert;
+mod introspect;
 mod native;
 mod rows;
 mod session;
@@ -23,7 +24,7 @@ use self::connection::{Opener, is_sharded};
 use self::insert::WritePlan;
 use self::session::MysqlSession;
 use self::values::stored_decimal;
-use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
@@ -145,6 +146,11 @@ impl Backend for Mysql {
     async fn stored_contract(&self) -> Result<Option<Contract>> {
         let mut session = self.open_session().await?;
         schema::stored(&mut session, &self.dialect).await
+    }
+
+    async fn introspect(&self) -> Result<Introspection> {
+        let mut session = self.open_session().await?;
+        introspect::introspect(&mut session, &self.dialect).await
     }
 
     async fn server_info(&self) -> Result<Map> {

@@ -6,6 +6,7 @@ mod dialect;
 mod error;
 mod info;
 mod insert;
+mod introspect;
 mod native;
 mod rows;
 mod session;
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use self::connection::Opener;
 use self::insert::InsertPlan;
 use self::session::PostgresSession;
-use crate::backend::{Access, Backend, Capabilities, Insert, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Insert, Introspection, Operation, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
@@ -151,6 +152,11 @@ impl Backend for Postgres {
     async fn stored_contract(&self) -> Result<Option<Contract>> {
         let mut session = self.open_session().await?;
         schema::stored(&mut session, &self.dialect).await
+    }
+
+    async fn introspect(&self) -> Result<Introspection> {
+        let mut session = self.open_session().await?;
+        introspect::introspect(&mut session, &self.dialect).await
     }
 
     async fn server_info(&self) -> Result<Map> {

@@ -3,9 +3,12 @@
 //! Invariant: a condition that is called exact holds for exactly the rows that the matcher matches, in every dialect. What
 //! a dialect cannot say so is `None` there, and stays with the residual. Not for: executing anything.
 
+mod adopt;
 pub(super) mod compile;
 pub(super) mod connecting;
 pub(super) mod filter;
+pub(super) mod introspect;
+mod literal;
 mod numbers;
 pub(super) mod schema;
 

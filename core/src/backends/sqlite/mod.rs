@@ -7,6 +7,7 @@ mod encode;
 mod error;
 mod functions;
 mod info;
+mod introspect;
 mod rows;
 
 mod session;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 
 use self::connection::Opener;
 use self::session::SqliteSession;
-use crate::backend::{Access, Backend, Capabilities, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
@@ -152,6 +153,11 @@ impl Backend for Sqlite {
     async fn stored_contract(&self) -> Result<Option<Contract>> {
         let mut session = self.open_session(Access::Read).await?;
         schema::stored(&mut session, &dialect::Sqlite).await
+    }
+
+    async fn introspect(&self) -> Result<Introspection> {
+        let mut session = self.open_session(Access::Read).await?;
+        introspect::introspect(&mut session).await
     }
 
     async fn server_info(&self) -> Result<Map> {
