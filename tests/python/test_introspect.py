@@ -243,11 +243,10 @@ async def test_a_large_collection_is_sampled(url: str) -> None:
     assert len((await rows(url, found))["many"]) == 1500
 
 
+@pytest.mark.only("sqlite", "postgres", "mysql")
 async def test_a_table_that_changed_meanwhile_is_read_as_it_is(url: str) -> None:
     async with opened(url, [User]) as database:
         await database.repository(User).create(User(id=1, email="a"))
-        if database.backend == "mongodb":
-            pytest.skip("documents have no columns that could change")
         await database.execute("ALTER TABLE users ADD COLUMN age INTEGER")
         added = await database.introspect()
         assert added.contract == database.contract
