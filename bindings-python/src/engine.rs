@@ -1,11 +1,14 @@
 //! One database as Python sees it.
 
+use std::sync::Arc;
+
 use farm_db_core::{Contract, ContractMode, Database, Error, TransactionOptions, Value, document};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::error;
 use crate::input;
+use crate::objects::Shapes;
 use crate::operation::{self, Operation};
 use crate::output;
 use crate::reply::Reply;
@@ -17,6 +20,7 @@ use crate::transaction::Transaction;
 #[pyclass(frozen, module = "farm_db._native")]
 pub(crate) struct Engine {
     database: Database,
+    shapes: Arc<Shapes>,
 }
 
 /// The text of a URL; lone surrogates are a mistake in the configuration.
@@ -37,7 +41,8 @@ impl Engine {
         let url = &url_text(url)?;
         let options = input::dict(options).map_err(|failure| failure.to_python(py))?;
         let database = Contract::parse(contract).and_then(|contract| Database::new(url, &options, contract));
-        Ok(Self { database: database.map_err(|failure| error::to_python(py, &failure))? })
+        let database = database.map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Self { database, shapes: Arc::default() })
     }
 
     #[getter]
@@ -152,6 +157,6 @@ impl Engine {
 
     fn repository(&self, py: Python<'_>, entity: &str, shape: &Bound<'_, Shape>) -> PyResult<Repository> {
         let repository = self.database.repository(entity).map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Repository::new(repository, &shape.get().0))
+        Ok(Repository::new(repository, &shape.get().0, &self.shapes))
     }
 }

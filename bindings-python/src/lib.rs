@@ -11,6 +11,7 @@ mod error;
 mod input;
 mod instance;
 mod json;
+mod objects;
 mod operation;
 mod output;
 mod reply;

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use farm_db_core::repository::JsonShape;
 use farm_db_core::schema::Record;
-use farm_db_core::{Map, Reply as CoreReply, RowStream, Value, Verb};
+use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{self, Failure};
 use crate::input;
+use crate::objects::{Objects, Shapes};
 use crate::operation::{self, Operation};
 use crate::reply::Reply;
 use crate::shape::{Inner, Layout};
@@ -21,26 +22,28 @@ pub(crate) struct Repository {
     inner: farm_db_core::Repository,
     layout: Layout,
     json: Arc<JsonShape>,
+    shapes: Arc<Shapes>,
 }
 
 /// The core's reply as one that Python objects are built from.
-fn shaped(reply: CoreReply, layout: Layout) -> Reply {
-    match reply {
+fn shaped(reply: CoreReply, layout: Layout, shapes: &Shapes) -> Result<Reply> {
+    Ok(match reply {
         CoreReply::Nothing => Reply::Nothing,
-        CoreReply::Row(row) => Reply::Row(row.map(|row| (row, layout))),
-        CoreReply::Rows(rows) => Reply::Rows(rows, layout),
-        CoreReply::Page { rows, next } => Reply::Page(rows, layout, next),
+        CoreReply::Row(row) => Reply::Row(row.map(|row| Objects::new(row, layout, shapes)).transpose()?),
+        CoreReply::Rows(rows) => Reply::Rows(Objects::new(rows, layout, shapes)?),
+        CoreReply::Page { rows, next } => Reply::Page(Objects::new(rows, layout, shapes)?, next),
         CoreReply::Count(count) => Reply::Count(count),
         CoreReply::Bool(truth) => Reply::Bool(truth),
         CoreReply::Values(values) => Reply::Value(Value::List(values)),
         CoreReply::Map(map) => Reply::Value(Value::Map(map)),
-    }
+    })
 }
 
 impl Repository {
-    pub(crate) fn new(inner: farm_db_core::Repository, shape: &Arc<Inner>) -> Self {
+    pub(crate) fn new(inner: farm_db_core::Repository, shape: &Arc<Inner>, shapes: &Arc<Shapes>) -> Self {
+        shapes.add(&inner.entity().name, shape);
         let layout = Layout::new(shape, inner.entity());
-        Self { layout, json: Arc::new(shape.to_json()), inner }
+        Self { layout, json: Arc::new(shape.to_json()), shapes: Arc::clone(shapes), inner }
     }
 
     /// The arguments of a verb; instances of the model are taken by its shape.
@@ -81,9 +84,10 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let id = input::value(id).map_err(|failure| failure.to_python(py))?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
+        let shapes = Arc::clone(&self.shapes);
         operation::start(py, async move {
             let rows = inner.get(id, tx.as_ref()).await?;
-            Ok(Reply::Row(Some((rows, layout))))
+            shaped(CoreReply::Row(Some(rows)), layout, &shapes)
         })
     }
 
@@ -104,9 +108,10 @@ impl Repository {
         };
         let records = instances.try_iter()?.enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
+        let shapes = Arc::clone(&self.shapes);
         operation::start(py, async move {
             let rows = inner.create_many(records, tx.as_ref()).await?;
-            Ok(Reply::Rows(rows, layout))
+            shaped(CoreReply::Rows(rows), layout, &shapes)
         })
     }
 
@@ -121,9 +126,8 @@ impl Repository {
         let verb = Verb::parse(verb).map_err(|failure| error::to_python(py, &failure))?;
         let arguments = self.arguments(arguments).map_err(|failure| failure.to_python(py))?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
-        operation::start(py, async move {
-            inner.call(verb, arguments, tx.as_ref()).await.map(|reply| shaped(reply, layout))
-        })
+        let shapes = Arc::clone(&self.shapes);
+        operation::start(py, async move { shaped(inner.call(verb, arguments, tx.as_ref()).await?, layout, &shapes) })
     }
 
     #[pyo3(signature = (query, tx))]
@@ -135,10 +139,11 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let query = Self::query(py, query)?;
         let (inner, json, tx) = (self.inner.clone(), Arc::clone(&self.json), Transaction::handle(tx));
+        let shapes = Arc::clone(&self.shapes);
         operation::start(py, async move {
             let mut bytes = Vec::new();
             match inner.call(Verb::Find, query, tx.as_ref()).await? {
-                CoreReply::Rows(rows) => rows.write_json(&json, &mut bytes)?,
+                CoreReply::Rows(rows) => rows.write_json(&*shapes.json(&json, &rows)?, &mut bytes)?,
                 _ => return Err(farm_db_core::Error::internal("find answered no rows")),
             }
             Ok(Reply::Bytes(bytes))
@@ -154,9 +159,8 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let query = Self::query(py, query)?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.as_dict(), Transaction::handle(tx));
-        operation::start(py, async move {
-            inner.call(Verb::Find, query, tx.as_ref()).await.map(|reply| shaped(reply, layout))
-        })
+        let shapes = Arc::clone(&self.shapes);
+        operation::start(py, async move { shaped(inner.call(Verb::Find, query, tx.as_ref()).await?, layout, &shapes) })
     }
 
     #[pyo3(signature = (query, batch, tx))]
@@ -170,7 +174,7 @@ impl Repository {
         let query = Self::query(py, query)?;
         let start = Start { inner: self.inner.clone(), query, batch, tx: Transaction::handle(tx) };
         let state = Arc::new(Mutex::new(Some(State::New(Box::new(start)))));
-        Ok(Stream { state, layout: self.layout.clone() })
+        Ok(Stream { state, layout: self.layout.clone(), shapes: Arc::clone(&self.shapes) })
     }
 }
 
@@ -192,13 +196,14 @@ enum State {
 pub(crate) struct Stream {
     state: Arc<Mutex<Option<State>>>,
     layout: Layout,
+    shapes: Arc<Shapes>,
 }
 
 #[pymethods]
 impl Stream {
     fn next(&self, py: Python<'_>) -> PyResult<Py<Operation>> {
         let slot = Arc::clone(&self.state);
-        let layout = self.layout.clone();
+        let (layout, shapes) = (self.layout.clone(), Arc::clone(&self.shapes));
         let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         operation::start(py, async move {
             let mut stream = match taken {
@@ -212,7 +217,7 @@ impl Stream {
                 None => Ok(Reply::Nothing),
                 Some(rows) => {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(State::Open(stream));
-                    Ok(Reply::Rows(rows, layout))
+                    shaped(CoreReply::Rows(rows), layout, &shapes)
                 }
             }
         })

@@ -180,7 +180,7 @@ impl Inner {
             let key = field.key.clone()?;
             Some(JsonField { stored: field.stored.clone(), key, inner: field.reader.to_json() })
         });
-        JsonShape { fields: fields.collect(), extra: self.extra }
+        JsonShape { fields: fields.collect(), extra: self.extra, ..JsonShape::default() }
     }
 
     /// The attribute and reader of a stored name.
@@ -283,6 +283,11 @@ impl Layout {
     /// The same, making dicts.
     pub(crate) fn as_dict(&self) -> Self {
         Self { as_dict: true, ..self.clone() }
+    }
+
+    /// The layout of related rows, as dicts where this one makes dicts.
+    pub(crate) fn for_related(&self, shape: &Arc<Inner>, entity: &Entity) -> Self {
+        Self { as_dict: self.as_dict, ..Self::new(shape, entity) }
     }
 
     /// The object of one row.

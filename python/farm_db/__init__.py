@@ -52,6 +52,7 @@ from .model import Document
 from .objectid import ObjectId
 from .page import Page
 from .query import Query
+from .relation import RelationNotLoadedError, many_to_many, many_to_one, one_to_many, one_to_one
 from .repository import Repository
 from .selection import ALL
 from .transaction import Transaction
@@ -95,6 +96,7 @@ __all__ = [
     "PoolQueueFullError",
     "PoolTimeoutError",
     "Query",
+    "RelationNotLoadedError",
     "Repository",
     "ResidualLimitError",
     "SearchableMixin",
@@ -116,6 +118,10 @@ __all__ = [
     "get_current_user",
     "get_database_manager",
     "init_database",
+    "many_to_many",
+    "many_to_one",
+    "one_to_many",
+    "one_to_one",
     "reset_current_user",
     "set_current_user",
 ]

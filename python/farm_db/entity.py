@@ -8,10 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidQueryError, InvalidSchemaError
+from .expression import Column
 from .field import Index
 from .filters import resolve, translate
 from .plan import FieldPlan, Plan
 from .records import partial_validator
+from .relation import Relation, relations_of, scope_of
 from .schema import complete, definition_of, fields_of, prints_plainly, shape_of
 from .values import tagged
 
@@ -65,6 +67,24 @@ class Entity:
         """Attribute of every automatic field, by what it is (`"version"` ...)."""
         return {field.options.auto: name for name, field in self.fields.items() if field.options.auto}
 
+    @cached_property
+    def relations(self) -> dict[str, Relation[Any]]:
+        """The relations by attribute."""
+        return relations_of(self.model)
+
+    @cached_property
+    def scope(self) -> Mapping[str, FieldPlan]:
+        """What the path of a filter may begin with: a field or a relation."""
+        return {**self.fields, **scope_of(self.model)}
+
+    def related_prints_plainly(self, path: str) -> bool:
+        """Whether the same is true of every model on a path of relations; an unknown one is for the core to refuse."""
+        first, _, rest = path.partition(".")
+        if first not in self.relations:
+            return True
+        other = entity_of(self.relations[first].target)
+        return other.prints_plainly and (not rest or other.related_prints_plainly(rest))
+
     def definition(self, name: str) -> dict[str, Any]:
         """The entity of the contract, stored under `name`."""
         fields = [_definition(field, is_key=field.attribute in self.key) for field in self.fields.values()]
@@ -72,6 +92,8 @@ class Entity:
         indexes = self._indexes()
         if indexes:
             definition["indexes"] = indexes
+        if self.relations:
+            definition["relations"] = [relation.definition(self.model) for relation in self.relations.values()]
         return definition
 
     def _indexes(self) -> list[dict[str, Any]]:
@@ -163,6 +185,11 @@ def _build(model: type[Document]) -> Entity:
     if model.model_config.get("extra") == "allow":
         message = f'{name} allows extra keys, which have no column; declare a field such as "metadata: dict[str, Any]"'
         raise InvalidSchemaError(message, {"model": name})
+    for attribute, info in model.model_fields.items():
+        # The class's attribute of a relation is a column.
+        if isinstance(info.default, (Relation, Column)):
+            message = f"{name}.{attribute} is a relation, which is no field: write it without an annotation"
+            raise InvalidSchemaError(message, {"model": name, "field": attribute})
     fields = {field.attribute: field for field in fields_of(model)}
     key = tuple(attribute for attribute, field in fields.items() if field.options.primary_key)
     if not key:

@@ -46,9 +46,11 @@ def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
 
 
 def inside(plan: Plan | None) -> Fields | None:
-    """The fields below a place: of the nested model, or of the models in a list."""
+    """The fields below a place: of the nested model, of the models in a list, of the model behind a relation."""
     while plan is not None and plan.kind == "list":
         plan = plan.item
+    if plan is not None and plan.related is not None:
+        return plan.related()
     return {field.attribute: field for field in plan.fields} if plan is not None and plan.fields else None
 
 

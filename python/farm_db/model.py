@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, dataclass_transform
 
 import pydantic
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 from pydantic._internal._model_construction import ModelMetaclass
 
 from .binding import repository_of
 from .errors import NotFoundError
 from .expression import Column, FilterLike
 from .field import Field
+from .relation import Relation, loaded_of
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict
-
-    from .query import Query, SortLike
+    from .query import Query, Related, SortLike
     from .selection import ArrayFilters
     from .transaction import Transaction
 
@@ -77,6 +76,8 @@ class Document(BaseModel, metaclass=DocumentMeta):
 
     On the class, fields are columns: `Resource.name == "x"` is a condition for `find`.
     """
+
+    model_config = ConfigDict(ignored_types=(Relation,))
 
     __farm_abstract__: ClassVar[bool] = True
     __farm_table__: ClassVar[str | None] = None
@@ -141,26 +142,31 @@ class Document(BaseModel, metaclass=DocumentMeta):
         sort: SortLike | None = None,
         limit: int | None = None,
         skip: int | None = None,
+        include: Sequence[Related] = (),
         tx: Transaction | None = None,
     ) -> Query[Self]:
         """A lazy query of the rows that satisfy every filter; see `Repository.find`."""
-        return repository_of(cls).find(*filters, sort=sort, limit=limit, skip=skip, tx=tx)
+        return repository_of(cls).find(*filters, sort=sort, limit=limit, skip=skip, include=include, tx=tx)
 
     @classmethod
     async def find_one(
-        cls, *filters: FilterLike, sort: SortLike | None = None, tx: Transaction | None = None
+        cls,
+        *filters: FilterLike,
+        sort: SortLike | None = None,
+        include: Sequence[Related] = (),
+        tx: Transaction | None = None,
     ) -> Self | None:
         """The first row that satisfies every filter, or None."""
-        return await repository_of(cls).find_one(*filters, sort=sort, tx=tx)
+        return await repository_of(cls).find_one(*filters, sort=sort, include=include, tx=tx)
 
     @classmethod
-    async def get(cls, id: Any, *, tx: Transaction | None = None) -> Self:
+    async def get(cls, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> Self:
         """The row with this key.
 
         Raises:
             NotFoundError: if there is none.
         """
-        return await repository_of(cls).get(id, tx=tx)
+        return await repository_of(cls).get(id, include=include, tx=tx)
 
     @classmethod
     async def create(cls, data: Any, *, tx: Transaction | None = None) -> Self:
@@ -240,6 +246,9 @@ class Document(BaseModel, metaclass=DocumentMeta):
         return self._take_over(row)
 
     def _take_over(self, row: Self) -> Self:
+        for name, _ in list(loaded_of(self)):
+            # What was loaded may belong to the row as it was.
+            del self.__dict__[name]
         self.__dict__.update(row.__dict__)
         # The native module shares one set among the instances of a result.
         object.__setattr__(self, "__pydantic_fields_set__", set(row.model_fields_set))

@@ -45,6 +45,7 @@ class Plan:
         nullable: Whether None is a value.
         item: What the elements of a list or the values of a map are.
         fields: The fields of a nested model.
+        related: What a path through a relation finds on the other side; worked out when it is asked for.
         parse: Makes a value of the annotated type from what a caller wrote; None where the core does it exactly.
         ordered: Whether stored values sort and compare as the Python values do.
         json_ready: Whether the stored value prints as Pydantic prints the Python value.
@@ -58,6 +59,7 @@ class Plan:
     nullable: bool = False
     item: Plan | None = None
     fields: tuple[FieldPlan, ...] = ()
+    related: Callable[[], Mapping[str, FieldPlan]] | None = None
     parse: Callable[[Any], Any] | None = None
     ordered: bool = True
     json_ready: bool = True

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from .errors import InvalidQueryError
 from .expression import Column, FilterLike, SortKey, compile_filters
 from .filters import sort_of
+from .relation import dump_of
 
 if TYPE_CHECKING:
     from . import _native
@@ -26,13 +27,30 @@ SortPart: TypeAlias = str | SortKey | Column[Any] | tuple[str, int]
 SortLike: TypeAlias = SortPart | Sequence[SortPart] | Mapping[str, int]
 
 
+#: A relation by its name or path, or `Post.author`.
+Related: TypeAlias = str | Column[Any] | type[Any]
+
+
+def paths_of(names: Iterable[Any]) -> tuple[str, ...]:
+    """Names, paths and columns as paths.
+
+    Raises:
+        InvalidQueryError: if one is none of these.
+    """
+    paths = tuple(name._sort_key if isinstance(name, Column) else name for name in names)
+    for path in paths:
+        if not isinstance(path, str):
+            raise InvalidQueryError(f'expected a name such as "author", got {path!r}')
+    return paths
+
+
 class Query(Generic[M]):
     """A lazy query; every method that narrows it returns a new one.
 
     `await query` gives the list of models, `async for row in query` streams them.
     """
 
-    __slots__ = ("_deleted", "_fields", "_filters", "_limit", "_repository", "_skip", "_sort", "_tx")
+    __slots__ = ("_deleted", "_fields", "_filters", "_include", "_limit", "_repository", "_skip", "_sort", "_tx")
 
     def __init__(
         self,
@@ -50,6 +68,7 @@ class Query(Generic[M]):
         self._limit = limit
         self._skip = skip
         self._fields: tuple[str, ...] = ()
+        self._include: tuple[str, ...] = ()
         self._deleted = False
         self._tx = tx
 
@@ -73,8 +92,15 @@ class Query(Generic[M]):
 
     def fields(self, *names: str | Column[Any]) -> Self:
         """Only these fields are read; other attributes of the models are not set."""
-        paths = tuple(name._sort_key if isinstance(name, Column) else name for name in names)
-        return self._with(_fields=self._fields + paths)
+        return self._with(_fields=self._fields + paths_of(names))
+
+    def include(self, *relations: Related) -> Self:
+        """With the rows at the other end of these relations: `"author"`, `Post.author`, `"author.company"`.
+
+        Each costs one statement (two for many-to-many), however many rows there are. They stand on the instances under
+        the relation's name. Not for `stream`.
+        """
+        return self._with(_include=self._include + paths_of(relations))
 
     def include_deleted(self) -> Self:
         """Soft-deleted rows too."""
@@ -106,20 +132,23 @@ class Query(Generic[M]):
 
     async def count(self) -> int:
         """How many rows there are, within `limit` and `skip`."""
-        count: int = await self._verbs.call("count", self._without("sort", "fields"), self._tx_native)
+        count: int = await self._verbs.call("count", self._without("sort", "fields", "include"), self._tx_native)
         return count
 
     async def exists(self) -> bool:
         """Whether there is any row."""
-        found: bool = await self._verbs.call("exists", self._without("sort", "fields"), self._tx_native)
+        found: bool = await self._verbs.call("exists", self._without("sort", "fields", "include"), self._tx_native)
         return found
 
     async def json(self) -> bytes:
         """All rows as a JSON array, printed as Pydantic prints the models; the fast way into an HTTP response."""
-        if self._repository.entity.prints_plainly:
+        entity = self._repository.entity
+        if entity.prints_plainly and all(entity.related_prints_plainly(path) for path in self._include):
             return await self._verbs.json(self.to_query(), self._tx_native)
         rows = await self.to_list()
         try:
+            if self._include:
+                return to_json([dump_of(row) for row in rows])
             return TypeAdapter(list[self._repository.model]).dump_json(rows)  # type: ignore[name-defined]
         except PydanticSerializationError as error:
             name = self._repository.model.__name__
@@ -145,7 +174,7 @@ class Query(Generic[M]):
 
     async def explain(self) -> dict[str, Any]:
         """How the database would answer: the statement, what the core filters itself, which index is used."""
-        plan: dict[str, Any] = await self._verbs.call("explain", self.to_query(), self._tx_native)
+        plan: dict[str, Any] = await self._verbs.call("explain", self._without("include"), self._tx_native)
         return plan
 
     def to_query(self) -> dict[str, Any]:
@@ -157,7 +186,7 @@ class Query(Generic[M]):
         fields = self._repository.entity.fields
         query: dict[str, Any] = {}
         if self._filters:
-            query["filter"] = compile_filters(self._filters, fields)
+            query["filter"] = compile_filters(self._filters, self._repository.entity.scope)
         if sort := sort_of(self._sort_parts(), fields):
             query["sort"] = sort
         if self._limit is not None:
@@ -168,6 +197,8 @@ class Query(Generic[M]):
             query["fields"] = [self._repository.entity.stored_name(name) for name in self._fields]
         if self._deleted:
             query["deleted"] = True
+        if self._include:
+            query["include"] = list(self._include)
         return query
 
     def _sort_parts(self) -> list[Any]:

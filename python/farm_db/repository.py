@@ -12,7 +12,7 @@ from .expression import Column, FilterLike, compile_filters
 from .filters import array_filters_of, update_of
 from .mixins import AuditMixin
 from .page import Page
-from .query import Query, SortLike
+from .query import Query, Related, SortLike, paths_of
 from .records import changes_of, record_of
 from .selection import ALL, ArrayFilters, Data, Selection
 from .values import PLAIN
@@ -69,25 +69,36 @@ class Repository(Generic[M]):
 
     # Reading.
 
-    async def get(self, id: Any, *, tx: Transaction | None = None) -> M:
+    async def get(self, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> M:
         """The row with this key (a dict of its fields where the key has several).
+
+        Args:
+            id: The key.
+            include: Relations whose rows are loaded too; see `Query.include`.
+            tx: The transaction to read in.
 
         Raises:
             NotFoundError: if there is none, or it is soft-deleted.
         """
+        if include:
+            row: M = await self._call("get", {"id": self.entity.stored_key(id), "include": paths_of(include)}, tx)
+            return row
         if id.__class__ not in PLAIN:
             id = self.entity.stored_key(id)
-        row: M = await self._native.get(id, None if tx is None else tx._native)
-        return row
+        return await self._native.get(id, None if tx is None else tx._native)
 
-    async def get_or_none(self, id: Any, *, tx: Transaction | None = None) -> M | None:
+    async def get_or_none(self, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> M | None:
         """The row with this key, or None."""
-        row: M | None = await self._call("get_or_none", {"id": self.entity.stored_key(id)}, tx)
+        arguments = {"id": self.entity.stored_key(id), "include": paths_of(include)}
+        row: M | None = await self._call("get_or_none", arguments, tx)
         return row
 
-    async def get_many(self, ids: Iterable[Any], *, tx: Transaction | None = None) -> list[M]:
+    async def get_many(
+        self, ids: Iterable[Any], *, include: Sequence[Related] = (), tx: Transaction | None = None
+    ) -> list[M]:
         """The rows with these keys in their order; missing ones are left out."""
-        rows: list[M] = await self._call("get_many", {"ids": [self.entity.stored_key(id) for id in ids]}, tx)
+        arguments = {"ids": [self.entity.stored_key(id) for id in ids], "include": paths_of(include)}
+        rows: list[M] = await self._call("get_many", arguments, tx)
         return rows
 
     def find(
@@ -97,6 +108,7 @@ class Repository(Generic[M]):
         limit: int | None = None,
         skip: int | None = None,
         fields: Sequence[str | Column[Any]] = (),
+        include: Sequence[Related] = (),
         tx: Transaction | None = None,
     ) -> Query[M]:
         """A lazy query of the rows that satisfy every filter; await it, or go on narrowing it.
@@ -107,16 +119,22 @@ class Repository(Generic[M]):
             limit: At most this many rows.
             skip: Without this many rows at the start.
             fields: Only these fields are read.
+            include: Relations whose rows are loaded too; see `Query.include`.
             tx: The transaction to read in.
         """
         query = Query(self, filters, sort=sort, limit=limit, skip=skip, tx=tx)
-        return query.fields(*fields) if fields else query
+        query = query.fields(*fields) if fields else query
+        return query.include(*include) if include else query
 
     async def find_one(
-        self, *filters: FilterLike, sort: SortLike | None = None, tx: Transaction | None = None
+        self,
+        *filters: FilterLike,
+        sort: SortLike | None = None,
+        include: Sequence[Related] = (),
+        tx: Transaction | None = None,
     ) -> M | None:
         """The first row that satisfies every filter, or None."""
-        return await self.find(*filters, sort=sort, tx=tx).first()
+        return await self.find(*filters, sort=sort, include=include, tx=tx).first()
 
     async def count(self, *filters: FilterLike, tx: Transaction | None = None) -> int:
         """How many rows satisfy every filter."""
@@ -217,6 +235,7 @@ class Repository(Generic[M]):
         limit: int = 50,
         after: str | None = None,
         sort: SortLike | None = None,
+        include: Sequence[Related] = (),
         tx: Transaction | None = None,
     ) -> Page[M]:
         """One page of the rows that satisfy every filter, by cursor: nothing is skipped or seen twice.
@@ -226,12 +245,13 @@ class Repository(Generic[M]):
             limit: Rows of a page, 1 to 1,000.
             after: The `next_cursor` of the page before; None for the first.
             sort: The order; the key comes last by itself.
+            include: Relations whose rows are loaded too; see `Query.include`.
             tx: The transaction to read in.
 
         Raises:
             InvalidCursorError: if `after` is malformed or belongs to another query.
         """
-        query = self.find(*filters, sort=sort, limit=limit).to_query()
+        query = self.find(*filters, sort=sort, limit=limit, include=include).to_query()
         rows, cursor = await self._call("page", {**query, "after": after}, tx)
         page = cast("type[Page[M]]", Page[self.model])  # type: ignore[name-defined]
         return page.model_construct(items=rows, next_cursor=cursor, has_more=cursor is not None, limit=limit)
@@ -479,7 +499,7 @@ class Repository(Generic[M]):
         if selection is ALL:
             return {}
         filters = selection if isinstance(selection, (list, tuple)) else (selection,)
-        return compile_filters(filters, self.entity.fields)
+        return compile_filters(filters, self.entity.scope)
 
     def _select(self, selection: Selection) -> dict[str, Any]:
         arguments: dict[str, Any] = {"filter": self._filter(selection)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from .records import validated
+from .relation import loaded_of
 from .values import deep_contents
 
 if TYPE_CHECKING:
@@ -63,7 +64,16 @@ class Validating:
         return ValidatingStream(self._native.stream(query, batch, tx), self)
 
     def _row(self, row: Any) -> Any:
-        return validated(self._model, deep_contents(row)) if isinstance(row, BaseModel) else row
+        return _checked(row) if isinstance(row, BaseModel) else row
+
+
+def _checked(row: Any) -> Any:
+    """The row validated, and the related rows that it was read with."""
+    checked = validated(type(row), deep_contents(row))
+    for name, rows in loaded_of(row):
+        one_or_all = [_checked(one) for one in rows] if isinstance(rows, list) else rows and _checked(rows)
+        checked.__dict__[name] = one_or_all
+    return checked
 
 
 class ValidatingStream:

@@ -102,8 +102,13 @@ def ordered(values: AbstractSet[Any]) -> list[Any]:
 
 
 def contents(model: BaseModel) -> dict[str, Any]:
-    """A model's attributes by name, undeclared ones (`extra="allow"`) included; untouched by serializers."""
-    return {**model.__dict__, **(model.__pydantic_extra__ or {})}
+    """A model's fields by name, undeclared ones (`extra="allow"`) included; untouched by serializers.
+
+    What else stands in the instance's `__dict__`, such as loaded relations and cached properties, is no field.
+    """
+    fields = type(model).__pydantic_fields__
+    declared = {name: value for name, value in model.__dict__.items() if name in fields}
+    return {**declared, **(model.__pydantic_extra__ or {})}
 
 
 def deep_contents(value: Any, *, only_set: bool = False) -> Any:

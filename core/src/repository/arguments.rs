@@ -1,5 +1,6 @@
 //! What a host passes to a verb: one map, every key checked, nothing ignored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -11,11 +12,13 @@ use crate::value::{Map, Value};
 pub(super) struct Arguments {
     map: Map,
     verb: &'static str,
+    /// The filter as it was written, where conditions on related rows were put in other words.
+    written: Option<Map>,
 }
 
 impl Arguments {
     pub(super) fn new(map: Map, verb: &'static str) -> Self {
-        Self { map, verb }
+        Self { map, verb, written: None }
     }
 
     fn wrong(&self, name: &str, wanted: &str) -> Error {
@@ -88,6 +91,37 @@ impl Arguments {
         }
     }
 
+    /// The filter as it was written, if it is one.
+    pub(super) fn filter(&self) -> Option<&Map> {
+        self.map.get("filter").and_then(Value::as_map)
+    }
+
+    /// Puts the filter in other words.
+    pub(super) fn rewrite_filter(&mut self, filter: Map) {
+        if let Some(Value::Map(written)) = self.map.insert("filter".to_owned(), Value::Map(filter)) {
+            self.written = Some(written);
+        }
+    }
+
+    /// Asks for more fields where the caller chose some; then what he chose.
+    pub(super) fn widen_fields(&mut self, entity: &Entity, more: &[usize]) -> Result<Option<Arc<[usize]>>> {
+        let names = self.list("fields")?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let chosen = self.positions(entity, &names)?;
+        let wide: BTreeSet<usize> = chosen.iter().chain(more).copied().collect();
+        let names = wide.into_iter().map(|position| Value::from(entity.fields[position].name.as_str()));
+        self.map.insert("fields".to_owned(), Value::List(names.collect()));
+        Ok(Some(chosen))
+    }
+
+    fn positions(&self, entity: &Entity, names: &[Value]) -> Result<Arc<[usize]>> {
+        let position =
+            |name: &Value| entity.position(name.as_text().ok_or_else(|| self.wrong("fields", "a list of names"))?);
+        names.iter().map(position).collect()
+    }
+
     /// An update, with its array filters.
     pub(super) fn update(&mut self, name: &str, entity: &Entity) -> Result<Update> {
         Update::parse_filtered(&self.map(name)?, &self.list("array_filters")?, entity)
@@ -106,18 +140,16 @@ impl Arguments {
 
     /// The keys of a query; what is left belongs to the verb.
     pub(super) fn query(&mut self, entity: &Entity) -> Result<Query> {
-        let document = self.map("filter")?;
+        let resolved = self.map("filter")?;
         let deleted = self.flag("deleted", false)?;
-        let filter = Filter::parse(&document, entity)?;
+        let filter = Filter::parse(&resolved, entity)?;
+        let document = self.written.take().unwrap_or(resolved);
         let is_empty = filter.is_all();
         let filter = living(filter, entity, deleted)?;
         let sort = Sort::parse(&self.take("sort"), entity)?;
-        let fields = self.list("fields")?;
-        let columns = fields
-            .iter()
-            .map(|name| entity.position(name.as_text().ok_or_else(|| self.wrong("fields", "a list of names"))?))
-            .collect::<Result<Vec<_>>>()?;
-        let columns = if columns.is_empty() { (0..entity.fields.len()).collect() } else { columns.into() };
+        let names = self.list("fields")?;
+        let columns = self.positions(entity, &names)?;
+        let columns = if columns.is_empty() { (0..entity.fields.len()).collect() } else { columns };
         Ok(Query {
             document,
             is_empty,

@@ -1,10 +1,12 @@
 //! Rows as plain JSON for HTTP bodies, straight from the cells: what Pydantic's `model_dump_json` prints for the same
 //! values (moments as RFC 3339 with `Z` and no empty fraction, decimals, uuids and ids as strings, bytes as text).
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::RowSet;
+use super::related::Related;
 use crate::backend::Cell;
 use crate::error::{Error, Result};
 use crate::value::{BigDecimal, DateTime, Map, Time, Value, parse_decimal, tagged};
@@ -16,6 +18,8 @@ pub struct JsonShape {
     pub fields: Vec<JsonField>,
     /// Whether undeclared keys of a nested model follow.
     pub extra: bool,
+    /// The shapes of related rows by relation, for those that are included.
+    pub related: HashMap<String, Arc<JsonShape>>,
 }
 
 /// One field of the output.
@@ -55,34 +59,58 @@ impl JsonInner {
     }
 }
 
+/// The columns of an answer as its JSON has them.
+struct Columns<'a> {
+    /// Place among the columns, `{"key":` or `,"key":`, what is inside, whether that can be copied.
+    fields: Vec<(usize, Vec<u8>, &'a JsonInner, bool)>,
+    related: Vec<Related<'a>>,
+}
+
 impl RowSet {
     /// Appends all rows as a JSON array of objects.
     pub fn write_json(&self, shape: &JsonShape, out: &mut Vec<u8>) -> Result<()> {
-        let names = self.names();
-        let mut columns = Vec::with_capacity(shape.fields.len());
-        for field in &shape.fields {
-            if let Some(column) = names.iter().position(|name| *name == field.stored) {
-                let mut prefix = vec![if columns.is_empty() { b'{' } else { b',' }];
-                tagged::write_text(&field.key, &mut prefix);
-                prefix.push(b':');
-                columns.push((column, prefix, &field.inner, field.inner.is_copy()));
-            }
-        }
+        let columns = self.json_columns(shape)?;
         out.push(b'[');
         for row in 0..self.len() {
             if row > 0 {
                 out.push(b',');
             }
-            for (column, prefix, inner, copy) in &columns {
-                out.extend_from_slice(prefix);
-                write_cell(self.rows().cell(row, *column)?, inner, *copy, out)?;
-            }
-            if columns.is_empty() {
-                out.push(b'{');
-            }
-            out.push(b'}');
+            self.write_json_row(row, &columns, out)?;
         }
         out.push(b']');
+        Ok(())
+    }
+
+    fn json_columns<'a>(&'a self, shape: &'a JsonShape) -> Result<Columns<'a>> {
+        let names = self.names();
+        let mut fields = Vec::with_capacity(shape.fields.len());
+        for field in &shape.fields {
+            if let Some(column) = names.iter().position(|name| *name == field.stored) {
+                let mut prefix = vec![if fields.is_empty() { b'{' } else { b',' }];
+                tagged::write_text(&field.key, &mut prefix);
+                prefix.push(b':');
+                fields.push((column, prefix, &field.inner, field.inner.is_copy()));
+            }
+        }
+        let related = self.included().iter().map(|included| {
+            let shape = shape.related.get(&included.name);
+            let shape = shape.ok_or_else(|| Error::internal(format!("no shape for relation {:?}", included.name)))?;
+            let columns = included.rows.json_columns(shape)?;
+            Related::new(included, |row, out| included.rows.write_json_row(row, &columns, out))
+        });
+        Ok(Columns { fields, related: related.collect::<Result<_>>()? })
+    }
+
+    fn write_json_row(&self, row: usize, columns: &Columns<'_>, out: &mut Vec<u8>) -> Result<()> {
+        for (column, prefix, inner, copy) in &columns.fields {
+            out.extend_from_slice(prefix);
+            write_cell(self.rows().cell(row, *column)?, inner, *copy, out)?;
+        }
+        if columns.fields.is_empty() {
+            out.push(b'{');
+        }
+        columns.related.iter().for_each(|related| related.write(row, out));
+        out.push(b'}');
         Ok(())
     }
 }

@@ -4,10 +4,13 @@
 mod aggregate;
 mod arguments;
 mod create;
+mod include;
 mod json;
 mod modify;
 mod page;
 mod read;
+mod related;
+mod related_filter;
 mod remove;
 mod rewrite;
 mod rowset;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 
 use self::arguments::Arguments;
 pub use self::json::{JsonField, JsonInner, JsonShape};
-pub use self::rowset::RowSet;
+pub use self::rowset::{Included, RowSet};
 pub use self::stream::RowStream;
 use crate::backend::{Access, Statement};
 use crate::database::Database;
@@ -163,7 +166,18 @@ impl Repository {
 
     /// Calls a verb.
     pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
-        let arguments = Arguments::new(arguments, verb.name());
+        let mut arguments = Arguments::new(arguments, verb.name());
+        self.resolve_related(&mut arguments, tx).await?;
+        match self.take_includes(verb, &mut arguments)? {
+            None => self.dispatch(verb, arguments, tx).await,
+            Some(wanted) => {
+                let reply = self.dispatch(verb, arguments, tx).await?;
+                self.include(reply, wanted, tx).await
+            }
+        }
+    }
+
+    async fn dispatch(&self, verb: Verb, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
         match verb {
             Verb::Create => self.create(arguments, tx).await,
             Verb::CreateMany => self.create_from_maps(arguments, tx).await,

@@ -2,16 +2,30 @@
 
 use std::sync::Arc;
 
+use super::related::Related;
 use crate::backend::{Cell, Rows, ValueRows};
 use crate::error::Result;
 use crate::schema::Entity;
 use crate::value::{Map, Value, tagged};
 
-/// The rows of an answer: which entity, which of its fields, and the cells.
+/// The rows of an answer: which entity, which of its fields, the cells, and the related rows that were asked for.
 pub struct RowSet {
     entity: Arc<Entity>,
     columns: Arc<[usize]>,
     rows: Box<dyn Rows>,
+    included: Vec<Included>,
+}
+
+/// The rows at the other end of a relation, each once, and which belong to which row.
+pub struct Included {
+    /// The relation's name.
+    pub name: String,
+    /// Whether a row has a list of them, or one at most.
+    pub many: bool,
+    /// The related rows, in the order of their key.
+    pub rows: RowSet,
+    /// For each row of this side, the places of its rows in `rows`.
+    pub places: Vec<Vec<usize>>,
 }
 
 /// Some rows and columns of others.
@@ -33,18 +47,33 @@ impl Rows for Picked {
 
 impl RowSet {
     pub(crate) fn new(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Box<dyn Rows>) -> Self {
-        Self { entity: Arc::clone(entity), columns, rows }
+        Self { entity: Arc::clone(entity), columns, rows, included: Vec::new() }
     }
 
     pub(crate) fn of_values(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Vec<Vec<Value>>) -> Self {
         Self::new(entity, columns, Box::new(ValueRows::new(rows)))
     }
 
-    /// These rows of this set (in this order), with these fields of the entity.
+    /// These rows of this set (in this order), with these fields of the entity; related rows are added afterwards.
     pub(crate) fn pick(self, rows: Vec<usize>, columns: &Arc<[usize]>) -> Self {
         let place = |wanted: &usize| self.columns.iter().position(|column| column == wanted).unwrap_or_default();
         let picked = Picked { columns: columns.iter().map(place).collect(), rows, inner: self.rows };
-        Self { entity: self.entity, columns: Arc::clone(columns), rows: Box::new(picked) }
+        Self { entity: self.entity, columns: Arc::clone(columns), rows: Box::new(picked), included: Vec::new() }
+    }
+
+    /// The same rows with related ones.
+    pub(crate) fn with_included(self, included: Vec<Included>) -> Self {
+        Self { included, ..self }
+    }
+
+    /// The related rows, relation by relation.
+    pub fn included(&self) -> &[Included] {
+        &self.included
+    }
+
+    /// Takes the related rows out, for a host that makes objects of them.
+    pub fn take_included(&mut self) -> Vec<Included> {
+        std::mem::take(&mut self.included)
     }
 
     /// The entity.
@@ -90,19 +119,39 @@ impl RowSet {
 
     /// Appends all rows as an array of tagged-JSON objects by stored names.
     pub fn write_tagged(&self, out: &mut Vec<u8>) -> Result<()> {
-        let prefixes = self.prefixes();
+        let (prefixes, related) = (self.prefixes(), self.related_tagged()?);
         out.push(b'[');
         for row in 0..self.len() {
             if row > 0 {
                 out.push(b',');
             }
-            for (column, prefix) in prefixes.iter().enumerate() {
-                out.extend_from_slice(prefix);
-                self.rows.cell(row, column)?.write_tagged(out);
-            }
-            out.push(b'}');
+            self.write_tagged_row(row, &prefixes, &related, out)?;
         }
         out.push(b']');
+        Ok(())
+    }
+
+    fn related_tagged(&self) -> Result<Vec<Related<'_>>> {
+        let print = self.included.iter().map(|included| {
+            let (prefixes, related) = (included.rows.prefixes(), included.rows.related_tagged()?);
+            Related::new(included, |row, out| included.rows.write_tagged_row(row, &prefixes, &related, out))
+        });
+        print.collect()
+    }
+
+    fn write_tagged_row(
+        &self,
+        row: usize,
+        prefixes: &[Vec<u8>],
+        related: &[Related<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        for (column, prefix) in prefixes.iter().enumerate() {
+            out.extend_from_slice(prefix);
+            self.rows.cell(row, column)?.write_tagged(out);
+        }
+        related.iter().for_each(|related| related.write(row, out));
+        out.push(b'}');
         Ok(())
     }
 

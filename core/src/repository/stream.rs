@@ -71,6 +71,11 @@ impl Repository {
                 .with("argument", "batch"));
         }
         let mut arguments = Arguments::new(query, "stream");
+        if !arguments.list("include")?.is_empty() {
+            let message = "a stream cannot include related rows: its connection is busy with its own";
+            return Err(Error::unsupported(message).with("argument", "include"));
+        }
+        self.resolve_related(&mut arguments, tx).await?;
         let query = arguments.query(&self.entity)?;
         arguments.finish()?;
         let mut select = self.operation(&query);

@@ -144,6 +144,7 @@ fn relation(relation: &Relation) -> Map {
     writer.put("kind", name_of(&RelationKind::NAMES, relation.kind));
     writer.put("target", relation.target.as_str());
     writer.put("fields", relation.fields.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>());
+    writer.flag("inverse", relation.inverse);
     writer.option("through", relation.through.as_deref());
     writer.option("on_delete", relation.on_delete.map(|action| name_of(&OnDelete::NAMES, action)));
     writer.finish()

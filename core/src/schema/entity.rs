@@ -68,7 +68,7 @@ pub struct IndexField {
 pub enum RelationKind {
     /// This side holds the key of one other row.
     ManyToOne,
-    /// This side holds the key of one other row, which no other row has.
+    /// This side holds the key of one other row, which no other row has; or, inverse, the other side holds ours.
     OneToOne,
     /// The other side holds our key.
     OneToMany,
@@ -103,7 +103,7 @@ impl OnDelete {
         [(Self::Cascade, "cascade"), (Self::SetNull, "set_null"), (Self::Restrict, "restrict")];
 }
 
-/// A declared relation; loaded and enforced in a later version, part of the contract now.
+/// A declared relation: what `include` loads, what a filter's path may lead through, what a delete does.
 #[derive(Clone, Debug)]
 pub struct Relation {
     /// The name on this side.
@@ -112,8 +112,11 @@ pub struct Relation {
     pub kind: RelationKind,
     /// The other entity.
     pub target: String,
-    /// The fields that hold the reference (ours, or theirs for one-to-many).
+    /// The fields that hold the reference: ours; theirs for one-to-many and the inverse of one-to-one; for many-to-many
+    /// those of the entity between, the ones that refer to us first.
     pub fields: Vec<String>,
+    /// Whether the other side of a one-to-one holds the reference.
+    pub inverse: bool,
     /// The entity between, for many-to-many.
     pub through: Option<String>,
     /// What a delete of the other row does.
@@ -139,6 +142,7 @@ impl Entity {
             positions: HashMap::new(),
         };
         entity.index_fields().map_err(|error| error.with("entity", entity.name.as_str()))?;
+        entity.check_relations().map_err(|error| error.with("entity", entity.name.as_str()))?;
         for position in 0..entity.fields.len() {
             let Field { name, unique, index, primary_key, .. } = &entity.fields[position];
             if (*unique || *index) && !primary_key {
@@ -182,6 +186,23 @@ impl Entity {
         }
         if self.key.is_empty() {
             return Err(Error::invalid_schema(format!("entity {:?} has no primary key", self.name)));
+        }
+        Ok(())
+    }
+
+    /// Names only: what a relation refers to may be registered later.
+    fn check_relations(&self) -> Result<()> {
+        for (position, relation) in self.relations.iter().enumerate() {
+            check_name(&relation.name, "relation")?;
+            let before = &self.relations[..position];
+            if self.field(&relation.name).is_some() || before.iter().any(|other| other.name == relation.name) {
+                let message = format!("a field or another relation is named {:?} too", relation.name);
+                return Err(Error::invalid_schema(message).with("relation", relation.name.as_str()));
+            }
+            if relation.inverse && relation.kind != RelationKind::OneToOne {
+                let message = format!("relation {:?}: only a one_to_one is \"inverse\"", relation.name);
+                return Err(Error::invalid_schema(message).with("relation", relation.name.as_str()));
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod entity;
 mod field;
+mod link;
 mod parse;
 mod path;
 
@@ -19,6 +20,7 @@ pub use compare::Difference;
 pub use entity::{Automatic, Entity, Index, IndexField, OnDelete, Relation, RelationKind};
 pub(crate) use entity::{check_name, distance};
 pub use field::{Auto, Constraints, Field, FieldType, Generated, Model, Pattern};
+pub(crate) use link::Link;
 pub use path::{Path, Target};
 
 use crate::error::{Error, Result};

@@ -245,6 +245,7 @@ fn relation(value: Value) -> Result<Relation> {
             .ok_or_else(|| Error::invalid_schema("a relation needs a kind"))?,
         target: reader.needed("target")?,
         fields: reader.texts("fields")?,
+        inverse: reader.flag("inverse")?,
         through: reader.text("through")?,
         on_delete: reader.variant("on_delete", &OnDelete::NAMES)?,
     };

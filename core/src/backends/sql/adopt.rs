@@ -212,7 +212,7 @@ fn relation(entities: &[Entity], table: &Table, reference: &Reference) -> std::r
     };
     let kind = if is_unique(entity, &fields) { RelationKind::OneToOne } else { RelationKind::ManyToOne };
     let name = relation_name(entity, &fields, &target.name);
-    Ok(Relation { name, kind, target: target.name.clone(), fields, through: None, on_delete })
+    Ok(Relation { name, kind, target: target.name.clone(), fields, inverse: false, through: None, on_delete })
 }
 
 /// Whether no two rows have the same values in these fields.
@@ -256,6 +256,7 @@ mod tests {
             kind: RelationKind::ManyToOne,
             target: "people".to_owned(),
             fields: vec!["editor".to_owned()],
+            inverse: false,
             through: None,
             on_delete: None,
         });
