@@ -46,7 +46,8 @@ export interface Introspection {
 export class Database {
   readonly #engine: NativeEngine;
   readonly #options: DatabaseOptions;
-  readonly #models: ReadonlySet<Model>;
+  /** The models that were given to `connect`. */
+  readonly models: ReadonlySet<Model>;
   readonly #repositories = new WeakMap<Model, Repository<any>>();
 
   private constructor(place: string | Environment, options: DatabaseOptions) {
@@ -54,7 +55,7 @@ export class Database {
     const given = Object.entries(rest).filter(([, value]) => value !== undefined);
     this.#engine = openEngine(place, writeFree(Object.fromEntries(given)), contractOf(models));
     this.#options = options;
-    this.#models = new Set(models);
+    this.models = new Set(models);
   }
 
   /**
@@ -132,7 +133,7 @@ export class Database {
   repository<M extends Model>(model: M): Repository<M> {
     let repository = this.#repositories.get(model);
     if (repository === undefined) {
-      if (!this.#models.has(model)) {
+      if (!this.models.has(model)) {
         const message = `the model ${JSON.stringify(model.table)} was not given to Database.connect`;
         throw new FarmDbError("invalid_schema", message, { entity: model.table });
       }

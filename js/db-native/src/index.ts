@@ -9,13 +9,15 @@ export { f, type LengthOptions, type NumberOptions, type StringOptions } from ".
 export { type ContractOptions, contractOf, modelsFromContract } from "./model/contract.js";
 export type { Auto, Constraints, FieldDefinition, Generated, Kind } from "./model/definition.js";
 export type { Field, Fields } from "./model/field.js";
-export type { Infer, InferInput, InferKey } from "./model/infer.js";
+export type { Include, Included, Infer, InferInput, InferKey } from "./model/infer.js";
 export {
+  type AnyModel,
   defineModel,
   type IndexDefinition,
   type Model,
   type ModelOptions,
   type RelationDefinition,
+  type Relations,
 } from "./model/model.js";
 export type { Environment } from "./native.js";
 export type { Condition, Filter, Operators, TypeName } from "./query/filter.js";
@@ -24,6 +26,7 @@ export type {
   CallOptions,
   ElementOptions,
   FindOptions,
+  GetOptions,
   GroupKey,
   Measure,
   Page,

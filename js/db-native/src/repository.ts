@@ -1,9 +1,9 @@
 /** Repositories: one method a verb of the core. */
 import type { Database } from "./database.js";
 import { FarmDbError } from "./error.js";
-import type { Infer, InferInput, InferKey } from "./model/infer.js";
+import type { Conditions, Include, Included, Infer, InferInput, InferKey, Simplify } from "./model/infer.js";
 import type { Model } from "./model/model.js";
-import { ANY, type Members, membersOf, type Shape } from "./model/shape.js";
+import { ANY, type Members, membersAmong, type Shape } from "./model/shape.js";
 import { awaited, type NativeEngine, type NativeStream, type NativeTransaction, parse, parsed } from "./native.js";
 import type { Filter } from "./query/filter.js";
 import type {
@@ -11,6 +11,7 @@ import type {
   CallOptions,
   ElementOptions,
   FindOptions,
+  GetOptions,
   Page,
   PageOptions,
   SelectOptions,
@@ -30,7 +31,11 @@ import { Place } from "./wire/writer.js";
 export const ALL: unique symbol = Symbol("farm-db.ALL");
 
 type Row<M extends Model> = Infer<M>;
-type Picked<M extends Model, K extends keyof Row<M>> = Pick<Row<M>, K> & {};
+type Where<M extends Model> = Filter<Conditions<M>>;
+/** A row's fields, and the related rows that it was read with. */
+type Picked<M extends Model, K extends keyof Row<M>, I extends string = never> = [I] extends [never]
+  ? Pick<Row<M>, K> & {}
+  : Simplify<Pick<Row<M>, K> & Included<M, I>>;
 type Upsert<M extends Model> = CallOptions & {
   /** The fields that tell whether the row exists; the key unless told. */
   on?: readonly (keyof Row<M> & string)[];
@@ -50,7 +55,7 @@ export class Repository<M extends Model> {
     this.#database = database;
     this.#engine = engine;
     this.model = model;
-    this.#members = membersOf(model);
+    this.#members = membersAmong(database.models, model);
     this.#tx = tx;
   }
 
@@ -71,42 +76,51 @@ export class Repository<M extends Model> {
   }
 
   /** The row of this key; refused with `not_found` where there is none. */
-  async get(id: InferKey<M>, options: CallOptions = {}): Promise<Row<M>> {
-    return this.#row("get", this.#keyed(id), options);
+  async get<I extends Include<M> = never>(
+    id: InferKey<M>,
+    options: GetOptions<I> = {},
+  ): Promise<Picked<M, keyof Row<M>, I>> {
+    return this.#row("get", this.#keyed(id).include(options.include), options);
   }
 
   /** The row of this key, or null. */
-  async getOrNone(id: InferKey<M>, options: CallOptions = {}): Promise<Row<M> | null> {
-    return this.#rowOrNull("get_or_none", this.#keyed(id), options);
+  async getOrNone<I extends Include<M> = never>(
+    id: InferKey<M>,
+    options: GetOptions<I> = {},
+  ): Promise<Picked<M, keyof Row<M>, I> | null> {
+    return this.#rowOrNull("get_or_none", this.#keyed(id).include(options.include), options);
   }
 
   /** The rows of these keys in their order; missing ones are left out. */
-  async getMany(ids: readonly InferKey<M>[], options: CallOptions = {}): Promise<Row<M>[]> {
+  async getMany<I extends Include<M> = never>(
+    ids: readonly InferKey<M>[],
+    options: GetOptions<I> = {},
+  ): Promise<Picked<M, keyof Row<M>, I>[]> {
     const json = `[${Array.from(ids, (id) => this.#key(id)).join(",")}]`;
-    return this.#rows("get_many", new Arguments().add("ids", json), options);
+    return this.#rows("get_many", new Arguments().add("ids", json).include(options.include), options);
   }
 
   /** The rows that the filter matches. */
-  async find<K extends keyof Row<M> = keyof Row<M>>(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: SelectOptions<Row<M>, K> = {},
-  ): Promise<Picked<M, K>[]> {
+  async find<K extends keyof Row<M> = keyof Row<M>, I extends Include<M> = never>(
+    filter: Where<M> = {} as Where<M>,
+    options: SelectOptions<Row<M>, K, I> = {},
+  ): Promise<Picked<M, K, I>[]> {
     return this.#rows("find", this.#query(filter, options), options);
   }
 
   /** The rows as tagged JSON with stored names, exactly as they left the core: for passing on without parsing. */
   async findJson<K extends keyof Row<M> = keyof Row<M>>(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: SelectOptions<Row<M>, K> = {},
+    filter: Where<M> = {} as Where<M>,
+    options: SelectOptions<Row<M>, K, Include<M>> = {},
   ): Promise<Buffer> {
     return awaited(() => this.#call("find", this.#query(filter, options), options, true));
   }
 
   /** The first row that the filter matches, or null. */
-  async findOne<K extends keyof Row<M> = keyof Row<M>>(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: Omit<SelectOptions<Row<M>, K>, "limit"> = {},
-  ): Promise<Picked<M, K> | null> {
+  async findOne<K extends keyof Row<M> = keyof Row<M>, I extends Include<M> = never>(
+    filter: Where<M> = {} as Where<M>,
+    options: Omit<SelectOptions<Row<M>, K, I>, "limit"> = {},
+  ): Promise<Picked<M, K, I> | null> {
     return this.#rowOrNull("find_one", this.#query(filter, options), options);
   }
 
@@ -118,8 +132,8 @@ export class Repository<M extends Model> {
    * ```
    */
   async *stream<K extends keyof Row<M> = keyof Row<M>>(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: SelectOptions<Row<M>, K> & { /** Rows read at once. */ batch?: number } = {},
+    filter: Where<M> = {} as Where<M>,
+    options: Omit<SelectOptions<Row<M>, K>, "include"> & { /** Rows read at once. */ batch?: number } = {},
   ): AsyncGenerator<Picked<M, K>, void, undefined> {
     const query = this.#query(filter, options).toString();
     const batch = options.batch ?? 256;
@@ -139,25 +153,19 @@ export class Repository<M extends Model> {
   }
 
   /** How many rows the filter matches. */
-  async count(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: Omit<FindOptions<Row<M>>, "sort"> = {},
-  ): Promise<number> {
+  async count(filter: Where<M> = {} as Where<M>, options: Omit<FindOptions<Row<M>>, "sort"> = {}): Promise<number> {
     return parsed(() => this.#call("count", this.#query(filter, options), options));
   }
 
   /** Whether the filter matches a row. */
-  async exists(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: Omit<FindOptions<Row<M>>, "sort"> = {},
-  ): Promise<boolean> {
+  async exists(filter: Where<M> = {} as Where<M>, options: Omit<FindOptions<Row<M>>, "sort"> = {}): Promise<boolean> {
     return parsed(() => this.#call("exists", this.#query(filter, options), options));
   }
 
   /** The different values of a field or path, sorted. Of a list, its elements. */
   async distinct<P extends Path<Row<M>>>(
     field: P,
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    filter: Where<M> = {} as Where<M>,
     options: Omit<FindOptions<Row<M>>, "sort"> = {},
   ): Promise<(At<Row<M>, P> extends readonly (infer E)[] ? E : At<Row<M>, P>)[]> {
     const target = resolve(this.#members, field);
@@ -174,7 +182,7 @@ export class Repository<M extends Model> {
    * if a sum exceeds what its type holds.
    */
   async aggregate(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    filter: Where<M> = {} as Where<M>,
     options: AggregateOptions<Row<M>> = {},
   ): Promise<Record<string, unknown>[]> {
     const { group = {}, measures = {}, having, sort, limit, skip, order, deleted } = options;
@@ -203,13 +211,13 @@ export class Repository<M extends Model> {
   }
 
   /** A page of rows and the cursor of the next. */
-  async page<K extends keyof Row<M> = keyof Row<M>>(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
-    options: PageOptions<Row<M>, K> = {},
-  ): Promise<Page<Picked<M, K>>> {
+  async page<K extends keyof Row<M> = keyof Row<M>, I extends Include<M> = never>(
+    filter: Where<M> = {} as Where<M>,
+    options: PageOptions<Row<M>, K, I> = {},
+  ): Promise<Page<Picked<M, K, I>>> {
     const args = this.#query(filter, options).plain("after", options.after);
     const { rows, next } = await parsed(() => this.#call("page", args, options));
-    return { rows: rows.map(rowReader<Picked<M, K>>(this.#members)), next };
+    return { rows: rows.map(rowReader<Picked<M, K, I>>(this.#members)), next };
   }
 
   /** Changes the row of this key: fields to set, or operators. */
@@ -224,7 +232,7 @@ export class Repository<M extends Model> {
 
   /** Changes the first row that the filter matches; how many were matched. */
   async updateOne(
-    filter: Filter<Row<M>>,
+    filter: Where<M>,
     update: Update<Row<M>, InferInput<M>>,
     options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & ElementOptions = {},
   ): Promise<number> {
@@ -233,7 +241,7 @@ export class Repository<M extends Model> {
 
   /** Changes every row that the filter matches; how many were matched. Every row at all only with {@link ALL}. */
   async updateMany(
-    filter: Filter<Row<M>> | typeof ALL,
+    filter: Where<M> | typeof ALL,
     update: Update<Row<M>, InferInput<M>>,
     options: CallOptions & ElementOptions = {},
   ): Promise<number> {
@@ -260,10 +268,7 @@ export class Repository<M extends Model> {
   }
 
   /** Deletes every row that the filter matches; how many there were. Every row at all only with {@link ALL}. */
-  async deleteMany(
-    filter: Filter<Row<M>> | typeof ALL,
-    options: CallOptions & { hard?: boolean } = {},
-  ): Promise<number> {
+  async deleteMany(filter: Where<M> | typeof ALL, options: CallOptions & { hard?: boolean } = {}): Promise<number> {
     return parsed(() => this.#call("delete_many", this.#many(filter).plain("hard", options.hard), options));
   }
 
@@ -274,7 +279,7 @@ export class Repository<M extends Model> {
 
   /** Changes the first row that the filter matches and returns it, as it is then or (`returnNew: false`) was before. */
   async findOneAndUpdate(
-    filter: Filter<Row<M>>,
+    filter: Where<M>,
     update: Update<Row<M>, InferInput<M>>,
     options: Pick<FindOptions<Row<M>>, "sort" | "tx"> & ElementOptions & { returnNew?: boolean } = {},
   ): Promise<Row<M> | null> {
@@ -284,7 +289,7 @@ export class Repository<M extends Model> {
 
   /** How the database would run the query: the statement, what is pushed down, what remains, which index is used. */
   async explain(
-    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    filter: Where<M> = {} as Where<M>,
     options: FindOptions<Row<M>> = {},
   ): Promise<Record<string, unknown>> {
     return valueReader(ANY)(await parsed(() => this.#call("explain", this.#query(filter, options), options))) as never;
@@ -308,8 +313,8 @@ export class Repository<M extends Model> {
     return rows === null ? null : rowReader<R>(this.#members)(rows[0]);
   }
 
-  async #row(verb: string, args: Arguments, options: CallOptions): Promise<Row<M>> {
-    const row = await this.#rowOrNull<Row<M>>(verb, args, options);
+  async #row<R>(verb: string, args: Arguments, options: CallOptions): Promise<R> {
+    const row = await this.#rowOrNull<R>(verb, args, options);
     if (row === null) throw new FarmDbError("internal_error", `${verb} returned no row`, { entity: this.model.table });
     return row;
   }

@@ -119,14 +119,19 @@ function indexOf(index: IndexDefinition, members: Members): string {
 
 function relationOf(name: string, relation: RelationDefinition, members: Members): string {
   const target = typeof relation.target === "string" ? undefined : relation.target;
-  const holder = relation.kind === "one_to_many" ? target && membersOf(target) : members;
+  const through = typeof relation.through === "string" ? undefined : relation.through;
+  const isTheirs = relation.kind === "one_to_many" || relation.inverse === true;
+  const model = relation.kind === "many_to_many" ? through : target;
+  const theirs = model === undefined ? undefined : membersOf(model);
+  const holder = isTheirs || relation.kind === "many_to_many" ? theirs : members;
   const fields = relation.fields.map((field) => (holder === undefined ? field : resolve(holder, field).path));
   return object({
     name: text(name),
     kind: text(relation.kind),
     target: text(target?.table ?? (relation.target as string)),
     fields: JSON.stringify(fields),
-    through: text(relation.through),
+    inverse: flag(relation.inverse),
+    through: text(through?.table ?? (relation.through as string | undefined)),
     on_delete: text(relation.onDelete),
   });
 }

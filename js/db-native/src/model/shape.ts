@@ -4,7 +4,7 @@
  */
 import { FarmDbError } from "../error.js";
 import type { Default, FieldDefinition, Kind } from "./definition.js";
-import type { Model } from "./model.js";
+import type { AnyModel, Model, RelationDefinition } from "./model.js";
 
 /** What is known of a value. */
 export interface Shape {
@@ -24,6 +24,8 @@ export interface Members {
   readonly byAttribute: ReadonlyMap<string, Member>;
   /** Whether undeclared keys are kept. */
   readonly extra: boolean;
+  /** What stands at the other end of the relations, where the models of a database are known. */
+  readonly relations?: ReadonlyMap<string, () => Shape>;
 }
 
 /** One field of a model. */
@@ -38,10 +40,10 @@ export interface Member {
 /** Anything: below it nothing is known. */
 export const ANY: Shape = { kind: "any", bigint: false };
 
-const known = new WeakMap<Model, Members>();
+const known = new WeakMap<AnyModel, Members>();
 
 /** The fields of a model. */
-export function membersOf(model: Model): Members {
+export function membersOf(model: AnyModel): Members {
   let members = known.get(model);
   if (members === undefined) {
     const definitions = Object.entries(model.fields).map(([name, field]) => [name, field.definition] as const);
@@ -49,6 +51,30 @@ export function membersOf(model: Model): Members {
     known.set(model, members);
   }
   return members;
+}
+
+const related = new WeakMap<ReadonlySet<Model>, Map<AnyModel, Members>>();
+
+/** The fields of a model, and its relations to the other models of a database. */
+export function membersAmong(models: ReadonlySet<Model>, model: AnyModel): Members {
+  const all = related.get(models) ?? new Map<AnyModel, Members>();
+  related.set(models, all);
+  let members = all.get(model);
+  if (members === undefined) {
+    const relations = new Map(
+      Object.entries(model.relations).map(([name, relation]) => [name, () => relatedShape(models, relation)] as const),
+    );
+    members = relations.size === 0 ? membersOf(model) : { ...membersOf(model), relations };
+    all.set(model, members);
+  }
+  return members;
+}
+
+function relatedShape(models: ReadonlySet<Model>, { kind, target }: RelationDefinition): Shape {
+  const model = typeof target === "string" ? [...models].find(({ table }) => table === target) : target;
+  // Without a model the core says that there is none.
+  const one: Shape = model === undefined ? ANY : { kind: "model", bigint: false, members: membersAmong(models, model) };
+  return kind === "one_to_many" || kind === "many_to_many" ? { kind: "list", bigint: false, element: one } : one;
 }
 
 function compile(owner: string, definitions: (readonly [string, FieldDefinition])[], extra: boolean): Members {

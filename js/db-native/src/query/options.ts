@@ -23,9 +23,11 @@ export interface FindOptions<T> extends CallOptions {
 }
 
 /** {@link FindOptions}, and which fields of them. */
-export interface SelectOptions<T, K extends keyof T> extends FindOptions<T> {
+export interface SelectOptions<T, K extends keyof T, I extends string = string> extends FindOptions<T> {
   /** Only these fields. */
   fields?: readonly K[] | undefined;
+  /** Relations whose rows are loaded too, one statement each (two for many-to-many): `["author", "author.company"]`. */
+  include?: readonly I[] | undefined;
 }
 
 /** What groups are made by: a path, or a part of a moment in UTC. */
@@ -67,14 +69,22 @@ export interface AggregateOptions<T> extends CallOptions {
 }
 
 /** Rows in pages of `limit`, after a cursor. */
-export interface PageOptions<T, K extends keyof T> extends CallOptions {
+export interface PageOptions<T, K extends keyof T, I extends string = string> extends CallOptions {
   sort?: Sort<T> | undefined;
   /** 1 to 1,000; 50 unless told. */
   limit?: number | undefined;
   /** The `next` of the page before. */
   after?: string | null | undefined;
   fields?: readonly K[] | undefined;
+  /** Relations whose rows are loaded too. */
+  include?: readonly I[] | undefined;
   deleted?: boolean | undefined;
+}
+
+/** What `get` and its like take. */
+export interface GetOptions<I extends string = string> extends CallOptions {
+  /** Relations whose rows are loaded too. */
+  include?: readonly I[] | undefined;
 }
 
 /** One page. */

@@ -26,6 +26,11 @@ export function resolve(members: Members, path: string): Target {
       return leg;
     }
     while (shape.kind === "list" && shape.element !== undefined) shape = shape.element;
+    const other = shape.members?.relations?.get(leg);
+    if (other !== undefined) {
+      shape = other();
+      return leg;
+    }
     // An operator that is no positional leg: the core says that there is none here.
     if (leg.startsWith("$")) shape = ANY;
     const member: { column: string; shape: Shape } | undefined =

@@ -10,6 +10,7 @@ export interface QueryParts {
   readonly limit?: number | undefined;
   readonly skip?: number | undefined;
   readonly fields?: readonly PropertyKey[] | undefined;
+  readonly include?: readonly string[] | undefined;
   readonly deleted?: boolean | undefined;
 }
 
@@ -34,7 +35,12 @@ export class Arguments {
     if (parts.sort !== undefined) this.add("sort", writeSort(parts.sort, members));
     this.count("limit", parts.limit).count("skip", parts.skip);
     if (parts.fields !== undefined) this.add("fields", writeFields(parts.fields, members));
-    return this.plain("deleted", parts.deleted);
+    return this.include(parts.include).plain("deleted", parts.deleted);
+  }
+
+  /** Adds the relations to load. */
+  include(relations: readonly string[] | undefined): this {
+    return this.add("include", relations === undefined ? undefined : JSON.stringify(relations));
   }
 
   /** Adds a number of rows. */

@@ -20,9 +20,31 @@ export function rowReader<R>(members: Members): ReadRow<R> {
   let read = rows.get(members);
   if (read === undefined) {
     read = modelReader(members) ?? ((row: Plain) => row);
+    if (members.relations !== undefined) read = withRelated(read, members.relations);
     rows.set(members, read);
   }
   return read;
+}
+
+/** Reads the related rows that a row was read with. */
+function withRelated(read: ReadRow<any>, relations: ReadonlyMap<string, () => Shape>): ReadRow<any> {
+  return (row) => {
+    const result = read(row);
+    for (const [name, shape] of relations) {
+      const value = row[name];
+      if (value !== undefined) result[name] = readRelated(value, shape());
+    }
+    return result;
+  };
+}
+
+function readRelated(value: unknown, shape: Shape): unknown {
+  if (value === null || shape.kind === "any") return value;
+  if (shape.element !== undefined) {
+    const { element } = shape;
+    return (value as unknown[]).map((one) => readRelated(one, element));
+  }
+  return shape.members === undefined ? value : rowReader(shape.members)(value as Plain);
 }
 
 /** The reader of one attribute's values, for `distinct`. */
