@@ -80,12 +80,14 @@ class Repository(Generic[M]):
         Raises:
             NotFoundError: if there is none, or it is soft-deleted.
         """
-        if include:
-            row: M = await self._call("get", {"id": self.entity.stored_key(id), "include": paths_of(include)}, tx)
-            return row
         if id.__class__ not in PLAIN:
             id = self.entity.stored_key(id)
-        return await self._native.get(id, None if tx is None else tx._native)
+        row: M
+        if include:
+            row = await self._call("get", {"id": id, "include": paths_of(include)}, tx)
+            return row
+        row = await self._native.get(id, None if tx is None else tx._native)
+        return row
 
     async def get_or_none(self, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> M | None:
         """The row with this key, or None."""
