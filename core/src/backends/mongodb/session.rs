@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use super::client::{Places, Store, on_runtime};
+use super::client::{Places, Store, in_transaction, on_runtime};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
@@ -67,7 +67,8 @@ impl MongoSession {
     {
         let session = self.lend()?;
         let lent = session.is_some();
-        let (session, outcome) = on_runtime(work(Arc::clone(&self.store), session)).await?;
+        let work = work(Arc::clone(&self.store), session);
+        let (session, outcome) = if lent { in_transaction(work).await? } else { on_runtime(work).await? };
         if lent {
             self.state = match (&outcome, session) {
                 (Ok(_), Some(session)) => State::Open(session),
@@ -239,7 +240,7 @@ impl Session for MongoSession {
     async fn rollback(&mut self) -> Result<()> {
         if let State::Open(mut session) = std::mem::replace(&mut self.state, State::None) {
             // A failure to abort leaves the transaction to the server's own deadline; its effect is gone either way.
-            on_runtime(async move { session.abort_transaction().await }).await?.ok();
+            in_transaction(async move { session.abort_transaction().await }).await?.ok();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::error::Error as DriverError;
 use mongodb::{ClientSession, Cursor, SessionCursor};
 
-use super::client::on_runtime;
+use super::client::{in_transaction, on_runtime};
 use super::commands::{find_filter, find_options};
 use super::compile::{Command, Plan};
 use super::error::translate;
@@ -49,14 +49,15 @@ impl MongoStream {
         let batch = u32::try_from(size).ok();
         let options = find_options(&store, &plan.command, batch);
         let documents = store.database.collection::<RawDocumentBuf>(&plan.layout.collection);
-        let open = on_runtime(async move {
+        let lent = transaction.is_some();
+        let work = async move {
             let find = documents.find(filter).with_options(options);
             Ok::<_, DriverError>(match transaction {
                 Some(mut session) => Open::Shared(find.session(&mut *session).await?, session),
                 None => Open::Own(find.await?),
             })
-        })
-        .await?;
+        };
+        let open = if lent { in_transaction(work).await? } else { on_runtime(work).await? };
         let open = open.map_err(|error| translate(&error, Some(&plan.layout)))?;
         Ok(Self { session: Some(session), plan, open: Some(open), size })
     }
@@ -86,7 +87,9 @@ async fn batch(mut open: Open, plan: Arc<Plan>, size: usize) -> Result<(Open, Mo
 impl RowBatches for MongoStream {
     async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
         let Some(open) = self.open.take() else { return Ok(None) };
-        let (open, rows, ended) = on_runtime(batch(open, Arc::clone(&self.plan), self.size)).await??;
+        let lent = matches!(open, Open::Shared(..));
+        let work = batch(open, Arc::clone(&self.plan), self.size);
+        let (open, rows, ended) = if lent { in_transaction(work).await?? } else { on_runtime(work).await?? };
         match open {
             Open::Shared(_, session) if ended => {
                 if let Some(home) = &mut self.session {
