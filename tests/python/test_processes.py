@@ -22,6 +22,7 @@ import pytest
 from farm_db import Database
 from support import Counter, User, environment, failure, opened
 
+FORKS = 150
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 EXIT_DEADLINE = 3.0
@@ -109,13 +110,12 @@ async def test_a_child_may_close_the_database_without_disturbing_its_parent(url:
         assert await counters.count() == 3
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(150, marks=pytest.mark.slow)])
-async def test_a_fork_in_the_middle_of_queries_disturbs_nobody(url: str, rounds: int) -> None:
+async def test_a_fork_in_the_middle_of_queries_disturbs_nobody(url: str) -> None:
     async with opened(url, [Counter]) as database:
         await database.repository(Counter).create_many([{"value": n} for n in range(500)])
     # Often, because a fork must not meet a lock that some thread holds for a microsecond; and each time with a new
     # database, whose connections are being opened meanwhile.
-    for number in range(rounds):
+    for number in range(FORKS):
         async with opened(url, [Counter]) as database:
             await _fork_in_the_middle(database, number % 5 * 0.0003)
 
@@ -243,11 +243,6 @@ def _startup() -> float:
     return time.monotonic() - began
 
 
-def test_twenty_interpreters_exit_cleanly_with_a_hundred_operations_in_flight(url: str) -> None:
-    _assert_clean_exits(url, 20)
-
-
-@pytest.mark.slow
 def test_two_hundred_interpreters_exit_cleanly_with_a_hundred_operations_in_flight(url: str) -> None:
     _assert_clean_exits(url, 200)
 
