@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ NOBODY = 65534
 PATIENCE = 60.0
 FAREWELL = 5.0
 PREFIX = "farm-db-servers-"
+#: The certificates of the tests.
+TLS = Path(__file__).resolve().parent.parent / "tests" / "tls"
 #: Where files lie in memory, and how many bytes must be free there for the servers to have theirs in it.
 MEMORY = Path("/dev/shm")
 SPACE = 8 << 30
@@ -172,7 +175,13 @@ def _postgres_answers(port: int, user: str) -> bool:
         return connection.recv(1) == b"R"
 
 
-def _postgres(group: Group) -> Starting:
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """The tests' certificate and its key, where a server may read them."""
+    certificate, key = ((TLS / name).read_text() for name in ("server.pem", "server.key"))
+    return _write(folder / "server.pem", certificate), _write(folder / "server.key", key)
+
+
+def _postgres(group: Group, *, tls: bool = False) -> Starting:
     home, port, folder = program("postgres") / "package" / "native", _free_port(), group.folder("postgres")
     environment = {"LD_LIBRARY_PATH": str(home / "lib")}
     secret = _write(folder / "password", "secret")
@@ -185,6 +194,9 @@ def _postgres(group: Group) -> Starting:
     settings = ["fsync=off", "shared_buffers=32MB", "max_connections=300", "listen_addresses=127.0.0.1"]
     # In its folder, where it is gone with it even after a kill.
     settings += ["dynamic_shared_memory_type=mmap"]
+    if tls:
+        certificate, key = _certificate(folder)
+        settings += ["ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={key}"]
     server: list[str | Path] = [home / "bin/postgres", "-D", folder / "data", "-p", str(port), "-k", folder]
     server += [word for setting in settings for word in ("-c", setting)]
     # SIGQUIT ends it at once, but unlike SIGKILL it gives its shared memory back to the system.
@@ -235,7 +247,34 @@ def _mongodb(group: Group) -> Starting:
     return f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
 
 
-def _mysql(group: Group) -> Starting:
+def _mongodb_secured(group: Group) -> Starting:
+    """A server that stands alone, asks for TLS and for passwords, and has no user yet: the first may make one."""
+    home, port, folder = program("mongodb"), _free_port(), group.folder("mongodb")
+    certificate, key = _certificate(folder)
+    both = _write(folder / "both.pem", certificate.read_text() + key.read_text())
+    authority = _write(folder / "ca.pem", (TLS / "ca.pem").read_text())
+    command: list[str | Path] = [
+        home / "mongod",
+        "--dbpath",
+        group.folder("mongodb/data"),
+        "--port",
+        str(port),
+        "--auth",
+    ]
+    command += ["--bind_ip", "127.0.0.1", "--unixSocketPrefix", folder, "--wiredTigerCacheSizeGB", "0.25"]
+    command += ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", both, "--tlsCAFile", authority]
+    command += ["--tlsAllowConnectionsWithoutCertificates", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    process = group.start(command, folder / "mongod.log", libraries(home))
+
+    def listens() -> bool:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+
+    yield from process.answering(listens)
+    return f"mongodb://127.0.0.1:{port}/"
+
+
+def _mysql(group: Group, *, tls: bool = False) -> Starting:
     home, port, folder = program("mariadb"), _free_port(), group.folder("mariadb")
     usr, environment = home / "usr", libraries(home)
     # Nobody's own files of settings may matter.
@@ -251,6 +290,9 @@ def _mysql(group: Group) -> Starting:
     # The data need not outlive the machine, only the process.
     server += ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--sync-frm=0"]
     server += ["--skip-log-bin", "--max-connections=200"]
+    if tls:
+        certificate, key = _certificate(folder)
+        server += [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
     process = group.start(server, folder / "mariadbd.log", environment)
 
     def greets() -> bool:
@@ -263,11 +305,20 @@ def _mysql(group: Group) -> Starting:
 
 
 #: By variable: the program, and how its server comes up.
-SERVERS: dict[str, tuple[str, Callable[[Group], Starting]]] = {
+Servers = dict[str, tuple[str, Callable[[Group], Starting]]]
+
+SERVERS: Servers = {
     "FARM_TEST_MONGODB_URL": ("mongodb", _mongodb),
     "FARM_TEST_POSTGRES_URL": ("postgres", _postgres),
     "FARM_TEST_MYSQL_URL": ("mariadb", _mysql),
     "FARM_TEST_PGBOUNCER_URL": ("pgbouncer", _pgbouncer),
+}
+
+#: Others of the same programs, with TLS, which the tests of TLS start for themselves.
+SECURED: Servers = {
+    "FARM_TEST_MONGODB_TLS_URL": ("mongodb", _mongodb_secured),
+    "FARM_TEST_POSTGRES_TLS_URL": ("postgres", partial(_postgres, tls=True)),
+    "FARM_TEST_MYSQL_TLS_URL": ("mariadb", partial(_mysql, tls=True)),
 }
 
 
@@ -316,22 +367,22 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def running() -> Iterator[dict[str, str]]:
+def running(servers: Servers = SERVERS) -> Iterator[dict[str, str]]:
     """Starts the servers that the environment does not name, at the same time; the variables of all that were started.
 
     Raises:
         Failure: if a program cannot be fetched or a server does not come up.
     """
-    wanted = [variable for variable in SERVERS if not os.environ.get(variable)]
+    wanted = [variable for variable in servers if not os.environ.get(variable)]
     with ExitStack() as stack:
         stack.enter_context(_ended_by_signals())
         for variable in wanted:
-            program(SERVERS[variable][0])
+            program(servers[variable][0])
         began = time.monotonic()
         group = Group(stack.enter_context(_temporary_folder()))
         stack.callback(group.end)
-        group.urls = {variable: os.environ[variable] for variable in SERVERS if variable not in wanted}
-        starting = {variable: SERVERS[variable][1](group) for variable in wanted}
+        group.urls = {variable: os.environ[variable] for variable in servers if variable not in wanted}
+        starting = {variable: servers[variable][1](group) for variable in wanted}
         while starting:
             for variable, server in list(starting.items()):
                 try:
@@ -341,7 +392,7 @@ def running() -> Iterator[dict[str, str]]:
                     del starting[variable]
             time.sleep(0.01)
         if wanted:
-            names = ", ".join(SERVERS[variable][0] for variable in wanted)
+            names = ", ".join(servers[variable][0] for variable in wanted)
             say(f"private servers are up after {time.monotonic() - began:.1f} s: {names}")
         yield {variable: group.urls[variable] for variable in wanted}
 

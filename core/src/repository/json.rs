@@ -109,7 +109,9 @@ impl RowSet {
         if columns.fields.is_empty() {
             out.push(b'{');
         }
-        columns.related.iter().for_each(|related| related.write(row, out));
+        for related in &columns.related {
+            related.write(row, out);
+        }
         out.push(b'}');
         Ok(())
     }

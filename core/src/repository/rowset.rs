@@ -150,7 +150,9 @@ impl RowSet {
             out.extend_from_slice(prefix);
             self.rows.cell(row, column)?.write_tagged(out);
         }
-        related.iter().for_each(|related| related.write(row, out));
+        for one in related {
+            one.write(row, out);
+        }
         out.push(b'}');
         Ok(())
     }
