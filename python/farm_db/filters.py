@@ -22,8 +22,9 @@ _LISTS = ("$in", "$nin", "$all")
 #: Operands that are no values of the field.
 _FREE = ("$exists", "$size", "$type", "$regex", "$options", "$mod")
 _ORDERED = ("$gt", "$gte", "$lt", "$lte")
-#: A leg of an update's path that stands for elements of a list: all of them, or those that an array filter chooses.
-_POSITIONAL = re.compile(r"\$\[(.*)]")
+#: A leg of an update's path that stands for elements of a list: all of them, those that an array filter chooses, or the
+#: one that the filter has met.
+_POSITIONAL = re.compile(r"\$(?:\[(.*)])?")
 
 
 def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
@@ -199,7 +200,7 @@ def _identifiers(update: Any, fields: Fields) -> Iterator[tuple[str, Plan | None
         for path in changes if isinstance(changes, Mapping) else ():
             legs = str(path).split(".")
             for end, leg in enumerate(legs, 1):
-                if found := _POSITIONAL.fullmatch(leg):
+                if (found := _POSITIONAL.fullmatch(leg)) and found[1] is not None:
                     yield found[1], resolve(".".join(legs[:end]), fields)[1]
 
 

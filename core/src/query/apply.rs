@@ -19,6 +19,11 @@ impl Update {
     ///
     /// `now` is what `$currentDate` sets. A failure names the path and leaves the document as it was.
     pub fn apply(&self, document: &mut Map, entity: &Entity, now: DateTime) -> Result<bool> {
+        if let Some(positional) = &self.positional {
+            let named = |error: Error| error.with("entity", entity.name.as_str());
+            let (update, array_filters) = positional.resolve(document, entity).map_err(named)?;
+            return Self::parse_filtered(&update, array_filters, entity)?.apply(document, entity, now);
+        }
         let mut columns = Map::new();
         for position in self.columns() {
             let name = &entity.fields[position].name;

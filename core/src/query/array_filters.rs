@@ -2,7 +2,7 @@
 //! this name meets.
 //!
 //! Invariant: every name has exactly one filter and every filter is used, as in mongod; operands fit what is declared for
-//! the elements. `$` is refused: which element it means depends on how mongod happened to match the query.
+//! the elements. `$` has a file of its own (`positional`).
 //! Not for: finding the elements (`reach`). Source: MongoDB manual, "$[<identifier>]".
 
 use std::sync::Arc;
@@ -58,9 +58,9 @@ impl<'a> ArrayFilters<'a> {
     pub(super) fn resolve(&mut self, entity: &Entity, text: &str) -> Result<(Path, Vec<Filter>)> {
         let written: Vec<&str> = text.split('.').collect();
         if written.contains(&"$") {
-            let message = "the positional operator $ is not supported on any backend: say which elements are meant by \
+            let message = "$ needs a filter with a condition on the list: without one say which elements are meant by \
                            $[name] and array_filters";
-            return Err(Error::unsupported(message).with("operator", "$").with("path", text));
+            return Err(Error::invalid_query(message).with("operator", "$").with("path", text));
         }
         let declared: Vec<&str> = written.iter().map(|leg| if is_positional(leg) { "0" } else { leg }).collect();
         if written.first().is_some_and(|leg| is_positional(leg)) {

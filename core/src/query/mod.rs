@@ -26,6 +26,7 @@ mod pattern;
 mod pattern_class;
 mod pattern_parse;
 mod pattern_tree;
+mod positional;
 mod reach;
 mod sort;
 mod sort_key;

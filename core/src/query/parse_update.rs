@@ -8,6 +8,7 @@ use super::array_filters::{ArrayFilters, is_positional};
 use super::filter::Filter;
 use super::operators as names;
 use super::parse_list_update as lists;
+use super::positional::{Positional, has_positional};
 use super::update::{Assignment, Update};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Path, check_element};
@@ -23,6 +24,17 @@ impl Update {
     /// The same with `array_filters`, one filter for each identifier of positional paths such as `parts.$[p].qty`.
     pub fn parse_filtered(document: &Map, array_filters: &[Value], entity: &Entity) -> Result<Self> {
         parse(document, array_filters, entity).map_err(|error| error.with("entity", entity.name.as_str()))
+    }
+
+    /// The same for the rows of a filter (an operator document), whose condition on a list tells the element that `$` means.
+    pub fn parse_for(document: &Map, array_filters: &[Value], filter: &Map, entity: &Entity) -> Result<Self> {
+        if !has_positional(document) {
+            return Self::parse_filtered(document, array_filters, entity);
+        }
+        let positional = Positional::parse(document, array_filters, filter, entity)
+            .map_err(|error| error.with("entity", entity.name.as_str()))?;
+        let first = Self::parse_filtered(&Positional::at(document, 0)?, array_filters, entity)?;
+        Ok(Self { positional: Some(Box::new(positional)), ..first })
     }
 }
 

@@ -108,7 +108,7 @@ impl Reach {
     }
 }
 
-fn conflict(place: &str) -> Error {
+pub(super) fn conflict(place: &str) -> Error {
     Error::invalid_query(format!("two changes of one update conflict at {place:?}"))
 }
 

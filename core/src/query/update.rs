@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use super::filter::Test;
+use super::positional::Positional;
 use super::reach::Reach;
 use super::sort::Sort;
 use crate::schema::Path;
@@ -14,6 +15,8 @@ pub struct Update {
     pub assignments: Vec<(Path, Assignment)>,
     /// Which places of a document they are about.
     pub(super) reach: Reach,
+    /// What tells the element that `$` stands for; the assignments are then those for the first one.
+    pub(super) positional: Option<Box<Positional>>,
 }
 
 impl Update {

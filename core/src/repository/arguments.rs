@@ -122,9 +122,13 @@ impl Arguments {
         names.iter().map(position).collect()
     }
 
-    /// An update, with its array filters.
+    /// An update, with its array filters, of the rows of the filter, which is still to be taken.
     pub(super) fn update(&mut self, name: &str, entity: &Entity) -> Result<Update> {
-        Update::parse_filtered(&self.map(name)?, &self.list("array_filters")?, entity)
+        let (document, array_filters) = (self.map(name)?, self.list("array_filters")?);
+        match self.filter() {
+            Some(filter) => Update::parse_for(&document, &array_filters, filter, entity),
+            None => Update::parse_filtered(&document, &array_filters, entity),
+        }
     }
 
     /// Refuses what nobody took.

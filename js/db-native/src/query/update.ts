@@ -36,8 +36,12 @@ type Each<E> = {
   $sort?: 1 | -1 | { [path: string]: 1 | -1 };
 };
 
-/** Paths with `$[]` or `$[name]`, which stand for elements; what they hold is checked by the core. */
-type Positional<V = unknown> = { [path: `${string}.$[${string}`]: V };
+/** Paths with `$`, `$[]` or `$[name]`, which stand for elements; what they hold is checked by the core. */
+type Positional<V = unknown> = {
+  [path: `${string}.$[${string}`]: V;
+  [path: `${string}.$.${string}`]: V;
+  [path: `${string}.$`]: V;
+};
 
 /** Changes written as operators, by attribute or dotted path. */
 export interface UpdateOperators<T, Input> {

@@ -13,8 +13,8 @@ export interface Target {
   readonly shape: Shape;
 }
 
-/** A leg that stands for elements of a list: a position, `$[]`, or the name of an array filter. */
-const ELEMENT = /^(\d+|\$\[.*\])$/;
+/** A leg that stands for elements of a list: a position, `$`, `$[]`, or the name of an array filter. */
+const ELEMENT = /^(\d+|\$|\$\[.*\])$/;
 
 /** Follows a dotted path of attributes. Where nothing is declared the rest is taken as it stands. */
 export function resolve(members: Members, path: string): Target {
