@@ -3,11 +3,13 @@
 
 mod aggregate;
 mod arguments;
+mod cascade;
 mod create;
 mod json;
 mod modify;
 mod page;
 mod read;
+mod references;
 mod remove;
 mod rewrite;
 mod rowset;

@@ -103,7 +103,7 @@ impl OnDelete {
         [(Self::Cascade, "cascade"), (Self::SetNull, "set_null"), (Self::Restrict, "restrict")];
 }
 
-/// A declared relation; loaded and enforced in a later version, part of the contract now.
+/// A declared relation; with `on_delete` a reference that is enforced ([`super::Reference`]).
 #[derive(Clone, Debug)]
 pub struct Relation {
     /// The name on this side.

@@ -1,0 +1,344 @@
+//! References between entities, enforced the same on every backend.
+
+mod backends;
+
+use farm_db_core::value::tagged;
+use farm_db_core::{Contract, Error, Kind, Map, Reply, Result, TransactionOptions, Value, Verb, document};
+
+use backends::Fresh;
+
+const CONTRACT: &str = r#"{"version": 1, "entities": [
+  {"name": "authors", "fields": [{"name": "id", "type": {"kind": "text"}, "primary_key": true}]},
+  {"name": "posts", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "author_id", "type": {"kind": "text"}, "nullable": true},
+    {"name": "editor_id", "type": {"kind": "text"}, "nullable": true},
+    {"name": "likes", "type": {"kind": "int"}, "default": 0}],
+   "relations": [
+    {"name": "author", "kind": "many_to_one", "target": "authors", "fields": ["author_id"], "on_delete": "cascade"},
+    {"name": "editor", "kind": "many_to_one", "target": "authors", "fields": ["editor_id"], "on_delete": "set_null"}]},
+  {"name": "reviews", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "post_id", "type": {"kind": "text"}},
+    {"name": "reader_id", "type": {"kind": "text"}, "nullable": true}],
+   "relations": [
+    {"name": "post", "kind": "many_to_one", "target": "posts", "fields": ["post_id"], "on_delete": "restrict"},
+    {"name": "reader", "kind": "many_to_one", "target": "authors", "fields": ["reader_id"]}]},
+  {"name": "nodes", "fields": [
+    {"name": "id", "type": {"kind": "int"}, "primary_key": true},
+    {"name": "parent_id", "type": {"kind": "int"}, "nullable": true}],
+   "relations": [
+    {"name": "parent", "kind": "many_to_one", "target": "nodes", "fields": ["parent_id"], "on_delete": "cascade"}]},
+  {"name": "boxes", "fields": [
+    {"name": "id", "type": {"kind": "int"}, "primary_key": true},
+    {"name": "inside", "type": {"kind": "int"}, "nullable": true}],
+   "relations": [
+    {"name": "outer", "kind": "many_to_one", "target": "boxes", "fields": ["inside"], "on_delete": "restrict"}]},
+  {"name": "husbands", "fields": [
+    {"name": "id", "type": {"kind": "uuid"}, "primary_key": true},
+    {"name": "wife_id", "type": {"kind": "decimal"}, "nullable": true, "unique": true}],
+   "relations": [
+    {"name": "wife", "kind": "one_to_one", "target": "wives", "fields": ["wife_id"], "on_delete": "cascade"}]},
+  {"name": "wives", "fields": [
+    {"name": "id", "type": {"kind": "decimal"}, "primary_key": true},
+    {"name": "husband_id", "type": {"kind": "uuid"}, "nullable": true}],
+   "relations": [
+    {"name": "husband", "kind": "one_to_one", "target": "husbands", "fields": ["husband_id"], "on_delete": "restrict"}]},
+  {"name": "seats", "fields": [
+    {"name": "hall", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "number", "type": {"kind": "int"}, "primary_key": true}]},
+  {"name": "tickets", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "in_hall", "type": {"kind": "text"}, "nullable": true},
+    {"name": "seat", "type": {"kind": "int"}, "nullable": true}],
+   "relations": [
+    {"name": "place", "kind": "many_to_one", "target": "seats", "fields": ["in_hall", "seat"], "on_delete": "set_null"}]},
+  {"name": "tops", "fields": [{"name": "id", "type": {"kind": "text"}, "primary_key": true}]},
+  {"name": "lefts", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true}, {"name": "top_id", "type": {"kind": "text"}}],
+   "relations": [{"name": "top", "kind": "many_to_one", "target": "tops", "fields": ["top_id"], "on_delete": "cascade"}]},
+  {"name": "rights", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true}, {"name": "top_id", "type": {"kind": "text"}}],
+   "relations": [{"name": "top", "kind": "many_to_one", "target": "tops", "fields": ["top_id"], "on_delete": "cascade"}]},
+  {"name": "bottoms", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "left_id", "type": {"kind": "text"}}, {"name": "right_id", "type": {"kind": "text"}, "nullable": true}],
+   "relations": [
+    {"name": "left", "kind": "many_to_one", "target": "lefts", "fields": ["left_id"], "on_delete": "restrict"},
+    {"name": "right", "kind": "many_to_one", "target": "rights", "fields": ["right_id"], "on_delete": "cascade"}]},
+  {"name": "shelves", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "deleted_at", "type": {"kind": "datetime"}, "nullable": true, "auto": "deleted"}]},
+  {"name": "books", "fields": [
+    {"name": "id", "type": {"kind": "text"}, "primary_key": true},
+    {"name": "shelf_id", "type": {"kind": "text"}},
+    {"name": "deleted_at", "type": {"kind": "datetime"}, "nullable": true, "auto": "deleted"}],
+   "relations": [
+    {"name": "shelf", "kind": "many_to_one", "target": "shelves", "fields": ["shelf_id"], "on_delete": "cascade"}]}]}"#;
+
+async fn fresh(backend: &'static str) -> Fresh {
+    Fresh::open(backend, Contract::parse(CONTRACT).unwrap()).await
+}
+
+fn json(text: &str) -> Map {
+    tagged::read_map(text.as_bytes()).unwrap()
+}
+
+impl Fresh {
+    async fn call(&self, entity: &str, verb: Verb, arguments: &str) -> Result<Reply> {
+        self.database.repository(entity).unwrap().call(verb, json(arguments), None).await
+    }
+
+    async fn create(&self, entity: &str, records: &str) -> Result<()> {
+        self.call(entity, Verb::CreateMany, &format!("{{\"records\": {records}}}")).await.map(|_| ())
+    }
+
+    /// All rows as JSON, in the order of the key, soft-deleted ones too.
+    async fn rows(&self, entity: &str) -> String {
+        let Reply::Rows(rows) = self.call(entity, Verb::Find, r#"{"deleted": true, "sort": "id"}"#).await.unwrap()
+        else {
+            panic!("rows")
+        };
+        let rows = (0..rows.len()).map(|row| Value::Map(rows.document(row).unwrap()));
+        tagged::to_string(&Value::List(rows.collect()))
+    }
+
+    /// The keys of all rows.
+    async fn ids(&self, entity: &str) -> String {
+        let Value::List(rows) = tagged::read(self.rows(entity).await.as_bytes()).unwrap() else { panic!("rows") };
+        let ids = rows.iter().map(|row| tagged::to_string(&row.as_map().unwrap()["id"]));
+        ids.collect::<Vec<_>>().join(" ").replace('"', "")
+    }
+
+    async fn delete(&self, entity: &str, id: &str) -> Result<()> {
+        self.call(entity, Verb::Delete, &format!("{{\"id\": {id}}}")).await.map(|_| ())
+    }
+}
+
+fn is_violation<T>(outcome: Result<T>) -> Error {
+    let error = outcome.err().expect("a violation");
+    assert_eq!(error.kind(), Kind::ForeignKeyViolation, "{error:?}");
+    error
+}
+
+async fn with_posts(backend: &'static str) -> Fresh {
+    let app = fresh(backend).await;
+    app.create("authors", r#"[{"id": "a"}, {"id": "b"}]"#).await.unwrap();
+    app.create("posts", r#"[{"id": "1", "author_id": "a", "editor_id": "b"}, {"id": "2", "author_id": "b"}]"#)
+        .await
+        .unwrap();
+    app
+}
+
+async fn a_reference_names_a_row_that_is_there(backend: &'static str) {
+    let app = with_posts(backend).await;
+    let before = app.rows("posts").await;
+    let error = is_violation(app.create("posts", r#"[{"id": "3", "author_id": "x"}]"#).await);
+    let names_it = app.database.backend_name() != "sqlite";
+    assert!(!names_it || error.context()["relation"] == Value::from("author"), "{:?}", error.context());
+    is_violation(app.create("posts", r#"[{"id": "3", "author_id": "a"}, {"id": "4", "author_id": "x"}]"#).await);
+    for (verb, arguments) in [
+        (Verb::Update, r#"{"id": "1", "changes": {"author_id": "x"}}"#),
+        (Verb::Update, r#"{"id": "1", "changes": {"$set": {"editor_id": "x"}, "$inc": {"likes": 1}}}"#),
+        (Verb::UpdateOne, r#"{"filter": {"id": "1"}, "update": {"author_id": "x"}}"#),
+        (Verb::UpdateMany, r#"{"all": true, "filter": {}, "update": {"author_id": "x"}}"#),
+        (Verb::FindOneAndUpdate, r#"{"filter": {"id": "1"}, "update": {"author_id": "x"}}"#),
+        (Verb::FindOneAndUpdate, r#"{"filter": {"id": "1"}, "update": {"author_id": "x"}, "return_new": false}"#),
+        (Verb::Replace, r#"{"id": "1", "record": {"author_id": "x"}}"#),
+        (Verb::Upsert, r#"{"record": {"id": "1", "author_id": "x"}}"#),
+        (Verb::Upsert, r#"{"record": {"id": "3", "author_id": "x"}}"#),
+    ] {
+        is_violation(app.call("posts", verb, arguments).await);
+        assert_eq!(app.rows("posts").await, before, "{} {arguments}", verb.name());
+    }
+    for (verb, arguments) in [
+        (Verb::Update, r#"{"id": "1", "changes": {"author_id": "b", "likes": 2}}"#),
+        (Verb::UpdateMany, r#"{"all": true, "filter": {}, "update": {"author_id": "a", "editor_id": null}}"#),
+        (Verb::Replace, r#"{"id": "1", "record": {"author_id": "b"}}"#),
+        (Verb::Upsert, r#"{"record": {"id": "1", "editor_id": "a"}}"#),
+        (Verb::Upsert, r#"{"record": {"id": "3", "author_id": null}}"#),
+        (Verb::Create, r#"{"record": {"id": "4"}}"#),
+    ] {
+        app.call("posts", verb, arguments).await.unwrap();
+    }
+    assert_eq!(
+        app.rows("posts").await,
+        r#"[{"id":"1","author_id":"b","editor_id":"a","likes":0},{"id":"2","author_id":"a","editor_id":null,"likes":0},{"id":"3","author_id":null,"editor_id":null,"likes":0},{"id":"4","author_id":null,"editor_id":null,"likes":0}]"#
+    );
+    app.end().await;
+}
+
+async fn what_is_only_navigation_is_not_enforced(backend: &'static str) {
+    let app = with_posts(backend).await;
+    app.create("reviews", r#"[{"id": "r", "post_id": "1", "reader_id": "nobody"}]"#).await.unwrap();
+    app.call("reviews", Verb::Update, r#"{"id": "r", "changes": {"reader_id": "b"}}"#).await.unwrap();
+    app.delete("authors", r#""b""#).await.unwrap();
+    assert_eq!(app.rows("reviews").await, r#"[{"id":"r","post_id":"1","reader_id":"b"}]"#);
+    app.end().await;
+}
+
+async fn a_delete_cascades_sets_null_or_is_refused(backend: &'static str) {
+    let app = with_posts(backend).await;
+    app.create("reviews", r#"[{"id": "r", "post_id": "1"}]"#).await.unwrap();
+    let before = (app.rows("authors").await, app.rows("posts").await);
+    for outcome in [
+        app.delete("posts", r#""1""#).await,
+        // The cascade comes to a post that has a review.
+        app.delete("authors", r#""a""#).await,
+        app.call("authors", Verb::DeleteMany, r#"{"all": true, "filter": {}}"#).await.map(|_| ()),
+    ] {
+        is_violation(outcome);
+        assert_eq!((app.rows("authors").await, app.rows("posts").await), before);
+    }
+    app.delete("authors", r#""b""#).await.unwrap();
+    assert_eq!(app.rows("posts").await, r#"[{"id":"1","author_id":"a","editor_id":null,"likes":0}]"#);
+    app.delete("reviews", r#""r""#).await.unwrap();
+    let Reply::Count(count) = app.call("authors", Verb::DeleteMany, r#"{"filter": {"id": "a"}}"#).await.unwrap() else {
+        panic!("a count")
+    };
+    assert_eq!((count, app.ids("posts").await, app.ids("authors").await), (1, String::new(), String::new()));
+    app.end().await;
+}
+
+async fn a_tree_falls_with_its_root_however_deep(backend: &'static str) {
+    let app = fresh(backend).await;
+    let deep: Vec<_> = (1..=40).map(|id| format!("{{\"id\": {id}, \"parent_id\": {}}}", id - 1)).collect();
+    let records = format!("[{{\"id\": 0}}, {}, {{\"id\": 100, \"parent_id\": 100}}, {{\"id\": 101}}]", deep.join(", "));
+    app.create("nodes", &records).await.unwrap();
+    app.delete("nodes", "5").await.unwrap();
+    assert_eq!(app.ids("nodes").await, "0 1 2 3 4 100 101");
+    app.delete("nodes", "100").await.unwrap();
+    // A circle.
+    app.call("nodes", Verb::Update, r#"{"id": 0, "changes": {"parent_id": 4}}"#).await.unwrap();
+    app.delete("nodes", "2").await.unwrap();
+    assert_eq!(app.ids("nodes").await, "101");
+    app.end().await;
+}
+
+async fn rows_of_one_batch_may_name_each_other(backend: &'static str) {
+    let app = fresh(backend).await;
+    app.create(
+        "nodes",
+        r#"[{"id": 3, "parent_id": 2}, {"id": 2, "parent_id": 1}, {"id": 1}, {"id": 4, "parent_id": 4}]"#,
+    )
+    .await
+    .unwrap();
+    assert_eq!(app.ids("nodes").await, "1 2 3 4");
+    is_violation(app.create("nodes", r#"[{"id": 5, "parent_id": 6}, {"id": 6, "parent_id": 5}]"#).await);
+    is_violation(app.create("nodes", r#"[{"id": 7, "parent_id": 8}, {"id": 8, "parent_id": 9}]"#).await);
+    let records = r#"{"records": [{"id": 12, "parent_id": 11}, {"id": 11}, {"id": 10, "parent_id": 12}]}"#;
+    let Reply::Rows(rows) = app.call("nodes", Verb::CreateMany, records).await.unwrap() else { panic!("rows") };
+    let ids: Vec<_> = (0..rows.len()).map(|row| rows.document(row).unwrap()["id"].as_int().unwrap()).collect();
+    assert_eq!(ids, [12, 11, 10]);
+    let error = app.create("nodes", r#"[{"id": 22, "parent_id": 21}, {"id": 21}, {"id": 12}]"#).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::UniqueViolation);
+    assert!(error.context().get("row").is_none_or(|row| *row == Value::Int(2)), "{:?}", error.context());
+    app.end().await;
+}
+
+async fn a_restriction_counts_the_rows_that_are_left(backend: &'static str) {
+    let app = fresh(backend).await;
+    app.create("boxes", r#"[{"id": 1}, {"id": 2, "inside": 1}, {"id": 3, "inside": 2}, {"id": 4}]"#).await.unwrap();
+    is_violation(app.delete("boxes", "1").await);
+    is_violation(app.call("boxes", Verb::DeleteMany, r#"{"filter": {"id": {"$in": [1, 2]}}}"#).await);
+    assert_eq!(app.ids("boxes").await, "1 2 3 4");
+    app.call("boxes", Verb::DeleteMany, r#"{"filter": {"id": {"$in": [1, 2, 3]}}}"#).await.unwrap();
+    assert_eq!(app.ids("boxes").await, "4");
+    app.call("boxes", Verb::Update, r#"{"id": 4, "changes": {"inside": 4}}"#).await.unwrap();
+    app.delete("boxes", "4").await.unwrap();
+    app.create("tops", r#"[{"id": "t"}]"#).await.unwrap();
+    app.create("lefts", r#"[{"id": "l", "top_id": "t"}]"#).await.unwrap();
+    app.create("rights", r#"[{"id": "r", "top_id": "t"}]"#).await.unwrap();
+    app.create("bottoms", r#"[{"id": "x", "left_id": "l", "right_id": "r"}, {"id": "y", "left_id": "l"}]"#)
+        .await
+        .unwrap();
+    is_violation(app.delete("tops", r#""t""#).await);
+    is_violation(app.delete("lefts", r#""l""#).await);
+    assert_eq!((app.ids("bottoms").await, app.ids("rights").await), ("x y".to_owned(), "r".to_owned()));
+    app.delete("bottoms", r#""y""#).await.unwrap();
+    app.delete("tops", r#""t""#).await.unwrap();
+    for entity in ["tops", "lefts", "rights", "bottoms"] {
+        assert_eq!(app.ids(entity).await, "", "{entity}");
+    }
+    app.end().await;
+}
+
+async fn two_entities_may_name_each_other(backend: &'static str) {
+    let app = fresh(backend).await;
+    let husband = r#"{"$uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}"#;
+    app.create("husbands", &format!("[{{\"id\": {husband}}}]")).await.unwrap();
+    app.create("wives", &format!("[{{\"id\": {{\"$numberDecimal\": \"1.50\"}}, \"husband_id\": {husband}}}]"))
+        .await
+        .unwrap();
+    let changes = format!("{{\"id\": {husband}, \"changes\": {{\"wife_id\": {{\"$numberDecimal\": \"1.5\"}}}}}}");
+    app.call("husbands", Verb::Update, &changes).await.unwrap();
+    is_violation(app.delete("husbands", husband).await);
+    app.delete("wives", r#"{"$numberDecimal": "1.5"}"#).await.unwrap();
+    assert_eq!((app.ids("husbands").await, app.ids("wives").await), (String::new(), String::new()));
+    app.end().await;
+}
+
+async fn composite_keys_are_referenced_by_all_of_their_parts(backend: &'static str) {
+    let app = fresh(backend).await;
+    app.create("seats", r#"[{"hall": "x", "number": 1}, {"hall": "y", "number": 2}]"#).await.unwrap();
+    is_violation(app.create("tickets", r#"[{"id": "t", "in_hall": "x", "seat": 2}]"#).await);
+    // A part that is null names nothing.
+    app.create("tickets", r#"[{"id": "a", "in_hall": "x", "seat": 1}, {"id": "b", "in_hall": "z"}]"#).await.unwrap();
+    is_violation(app.call("tickets", Verb::Update, r#"{"id": "a", "changes": {"in_hall": "y"}}"#).await);
+    is_violation(app.call("tickets", Verb::Update, r#"{"id": "b", "changes": {"seat": 1}}"#).await);
+    app.call("tickets", Verb::Update, r#"{"id": "b", "changes": {"seat": 2, "in_hall": "y"}}"#).await.unwrap();
+    app.delete("seats", r#"{"hall": "x", "number": 1}"#).await.unwrap();
+    assert_eq!(
+        app.rows("tickets").await,
+        r#"[{"id":"a","in_hall":null,"seat":null},{"id":"b","in_hall":"y","seat":2}]"#
+    );
+    app.end().await;
+}
+
+async fn a_soft_delete_leaves_references_alone(backend: &'static str) {
+    let app = fresh(backend).await;
+    app.create("shelves", r#"[{"id": "s"}]"#).await.unwrap();
+    app.create("books", r#"[{"id": "a", "shelf_id": "s"}, {"id": "b", "shelf_id": "s"}]"#).await.unwrap();
+    app.delete("books", r#""a""#).await.unwrap();
+    app.delete("shelves", r#""s""#).await.unwrap();
+    app.create("books", r#"[{"id": "c", "shelf_id": "s"}]"#).await.unwrap();
+    assert_eq!(app.ids("books").await, "a b c");
+    app.call("shelves", Verb::Delete, r#"{"id": "s", "hard": true}"#).await.unwrap();
+    assert_eq!(app.ids("books").await, "");
+    is_violation(app.create("books", r#"[{"id": "d", "shelf_id": "s"}]"#).await);
+    app.end().await;
+}
+
+async fn a_transaction_holds_references_together(backend: &'static str) {
+    let app = with_posts(backend).await;
+    let (authors, posts) = (app.database.repository("authors").unwrap(), app.database.repository("posts").unwrap());
+    let tx = app.database.begin(TransactionOptions::default()).await.unwrap();
+    authors.call(Verb::Create, json(r#"{"record": {"id": "c"}}"#), Some(&tx)).await.unwrap();
+    posts.call(Verb::Create, json(r#"{"record": {"id": "3", "author_id": "c"}}"#), Some(&tx)).await.unwrap();
+    authors.call(Verb::Delete, json(r#"{"id": "a"}"#), Some(&tx)).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!((app.ids("authors").await, app.ids("posts").await), ("a b".to_owned(), "1 2".to_owned()));
+    let tx = app.database.begin(TransactionOptions::default()).await.unwrap();
+    authors.call(Verb::Delete, json(r#"{"id": "a"}"#), Some(&tx)).await.unwrap();
+    is_violation(posts.call(Verb::Create, json(r#"{"record": {"id": "3", "author_id": "a"}}"#), Some(&tx)).await);
+    tx.rollback().await.unwrap();
+    let tx = app.database.begin(TransactionOptions::default()).await.unwrap();
+    authors.call(Verb::Delete, json(r#"{"id": "a"}"#), Some(&tx)).await.unwrap();
+    authors.call(Verb::Create, document! { "record" => document! { "id" => "c" } }, Some(&tx)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!((app.ids("authors").await, app.ids("posts").await), ("b c".to_owned(), "2".to_owned()));
+    app.end().await;
+}
+
+on_every_backend!(
+    a_reference_names_a_row_that_is_there,
+    what_is_only_navigation_is_not_enforced,
+    a_delete_cascades_sets_null_or_is_refused,
+    a_tree_falls_with_its_root_however_deep,
+    rows_of_one_batch_may_name_each_other,
+    a_restriction_counts_the_rows_that_are_left,
+    two_entities_may_name_each_other,
+    composite_keys_are_referenced_by_all_of_their_parts,
+    a_soft_delete_leaves_references_alone,
+    a_transaction_holds_references_together,
+);
