@@ -36,10 +36,11 @@ pub(super) async fn ensure(
             let is_same = relation.fields == reference.column_names() && relation.target == reference.target.name;
             is_same && relation.is_enforced()
         });
+        let is_indexed = existing.contains(&entity.name) && is_indexed(store, reference).await?;
         if existing.contains(&entity.name) && !is_known && is_broken(store, reference).await? {
             return Err(dangling(reference));
         }
-        if let Some(index) = reference.index()? {
+        if let Some(index) = reference.index()?.filter(|_| !is_indexed) {
             create_missing_index(store, entity, &index, created).await?;
         }
         if !is_known {
@@ -47,6 +48,22 @@ pub(super) async fn ensure(
         }
     }
     Ok(())
+}
+
+/// Whether an index of all documents begins with the columns, whatever its name is.
+async fn is_indexed(store: &Store, reference: &Reference) -> Result<bool> {
+    let layout = Layout::new(&reference.entity);
+    let columns: Vec<_> = reference.columns.iter().map(|position| layout.column(*position)).collect();
+    let documents = store.database.collection::<Document>(&layout.collection);
+    let mut indexes = documents.list_indexes().await.map_err(failed)?;
+    while indexes.advance().await.map_err(failed)? {
+        let index = indexes.deserialize_current().map_err(failed)?;
+        let is_partial = index.options.is_some_and(|options| options.partial_filter_expression.is_some());
+        if !is_partial && index.keys.keys().take(columns.len()).eq(&columns) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a document names one that is not there.

@@ -168,8 +168,10 @@ fn mismatch(reference: &Reference, why: &str) -> Error {
 fn refused(reference: &Reference, error: &Error) -> Error {
     match error.kind() {
         Kind::ForeignKeyViolation => dangling(reference),
-        // The server says which columns do not fit.
-        Kind::Backend | Kind::InvalidQuery => mismatch(reference, error.message()),
+        Kind::Backend | Kind::InvalidQuery => {
+            let message = format!("{} (do its columns have the types of the key?)", error.message());
+            mismatch(reference, &message)
+        }
         _ => reference.explain(error.clone()),
     }
 }
