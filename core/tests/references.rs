@@ -17,7 +17,8 @@ const CONTRACT: &str = r#"{"version": 1, "entities": [
     {"name": "likes", "type": {"kind": "int"}, "default": 0}],
    "relations": [
     {"name": "author", "kind": "many_to_one", "target": "authors", "fields": ["author_id"], "on_delete": "cascade"},
-    {"name": "editor", "kind": "many_to_one", "target": "authors", "fields": ["editor_id"], "on_delete": "set_null"}]},
+    {"name": "editor", "kind": "many_to_one", "target": "authors", "fields": ["editor_id"], "on_delete": "set_null"}],
+   "indexes": [{"fields": ["editor_id", "author_id"]}]},
   {"name": "reviews", "fields": [
     {"name": "id", "type": {"kind": "text"}, "primary_key": true},
     {"name": "post_id", "type": {"kind": "text"}},
@@ -384,6 +385,21 @@ async fn no_race_leaves_a_reference_dangling(backend: &'static str) {
     app.end().await;
 }
 
+async fn many_writers_may_name_one_row_at_once(backend: &'static str) {
+    let app = with_posts(backend).await;
+    let writes = (0..40).map(|number| {
+        let record = document! { "id" => format!("many{number}"), "author_id" => "a", "editor_id" => "b" };
+        let arguments = tagged::map_to_string(&document! { "record" => record });
+        let app = &app;
+        async move { app.call("posts", Verb::Create, &arguments).await }
+    });
+    for outcome in futures_util::future::join_all(writes).await {
+        outcome.unwrap();
+    }
+    assert_eq!(app.ids("posts").await.split(' ').count(), 42);
+    app.end().await;
+}
+
 /// Two entities of which the second refers to the first as `relation` says it.
 fn pair(fields: &str, relation: &str) -> Contract {
     let contract = format!(
@@ -523,6 +539,7 @@ on_every_backend!(
     composite_keys_are_referenced_by_all_of_their_parts,
     a_soft_delete_leaves_references_alone,
     a_transaction_holds_references_together,
+    many_writers_may_name_one_row_at_once,
     no_race_leaves_a_reference_dangling,
     a_reference_can_be_declared_later,
     rows_that_break_a_new_reference_are_in_its_way,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::arguments::fields_in;
 use super::modify::Which;
-use super::references::{CHUNK, forget, hold};
+use super::references::{CHUNK, seize};
 use super::{Repository, Verb};
 use crate::backend::{Changes, Operation, SetTo, Write};
 use crate::error::{Error, Kind, Result};
@@ -121,8 +121,13 @@ impl<'a> Walk<'a> {
     async fn follow(&mut self, lease: &mut Lease, level: &[usize]) -> Result<Vec<usize>> {
         let (mut next, references) = (Vec::new(), self.references);
         for (target, keys) in self.by_entity(level.iter().copied()) {
-            hold(&self.repository.database, lease, &target, &keys).await?;
-            for reference in references.all().iter().filter(|reference| reference.target.name == target.name) {
+            let naming: Vec<_> =
+                references.all().iter().filter(|reference| reference.target.name == target.name).collect();
+            if naming.is_empty() {
+                continue;
+            }
+            seize(&self.repository.database, lease, &target, &keys).await?;
+            for reference in naming {
                 let rows = self.rows_of(&reference.entity)?;
                 for chunk in keys.chunks(CHUNK) {
                     let query = rows.query_of(fields_in(&reference.entity, &reference.columns, chunk)?);
@@ -203,7 +208,6 @@ impl<'a> Walk<'a> {
             for chunk in keys.chunks(CHUNK) {
                 self.delete_keys(lease, &entity, chunk).await?;
             }
-            forget(database, lease, &entity, &keys).await?;
         }
         Ok(())
     }

@@ -30,45 +30,66 @@ static MARKS: LazyLock<Result<Entity>> = LazyLock::new(|| {
     Ok(entity)
 });
 
-fn mark(target: &Entity, key: &[Value]) -> String {
-    format!("{} {}", target.name, identity(key))
+/// Marks of one key: a writer changes one of them, so that few writers meet, and who deletes the row takes all.
+const MARKS_OF_KEY: usize = 8;
+
+fn mark(target: &Entity, key: &[Value], number: usize) -> Value {
+    Value::Text(format!("{} {} {number}", target.name, identity(key)))
 }
 
-/// Holds keys of an entity until the transaction ends, whether there are rows with them or not.
-pub(super) async fn hold(database: &Database, lease: &mut Lease, target: &Entity, keys: &[Vec<Value>]) -> Result<()> {
+/// All marks of keys.
+fn marks(target: &Entity, keys: &[Vec<Value>]) -> Vec<Vec<Value>> {
+    let each = keys.iter().flat_map(|key| (0..MARKS_OF_KEY).map(move |number| (key, number)));
+    each.map(|(key, number)| vec![mark(target, key, number)]).collect()
+}
+
+/// Two that write the same mark for the first time.
+fn met(error: Error) -> Error {
+    match error.kind() {
+        Kind::UniqueViolation => Error::new(
+            Kind::TransactionConflict,
+            "another transaction writes references to the same row, or deletes it",
+        ),
+        _ => error,
+    }
+}
+
+/// Keeps others from deleting the rows of these keys until the transaction ends, whether they are there or not.
+async fn hold(database: &Database, lease: &mut Lease, target: &Entity, keys: &[Vec<Value>]) -> Result<()> {
     let backend = database.backend();
     if backend.capabilities().row_locks {
         return Ok(());
     }
     let entity = MARKS.as_ref().map_err(Error::clone)?;
+    let number = usize::from(rand::random::<u8>()) % MARKS_OF_KEY;
     for key in keys {
-        let row = vec![Value::Text(mark(target, key)), Value::Int(1)];
+        let row = vec![mark(target, key, number), Value::Int(1)];
         let changes = Changes(vec![(1, SetTo::Plus(Value::Int(1)))]);
         let insert = Insert { entity, conflict: Some(Conflict { on: vec![0], row, changes }) };
         let statement = backend.compile(&Operation::Insert(insert))?;
-        lease.session()?.query(statement).await.map_err(|error| match error.kind() {
-            Kind::UniqueViolation => Error::new(
-                Kind::TransactionConflict,
-                format!("another transaction writes references to the same row of {}", target.name),
-            ),
-            _ => error,
-        })?;
+        lease.session()?.query(statement).await.map_err(met)?;
     }
     Ok(())
 }
 
-/// Removes the marks of keys whose rows are gone; they are held all the same.
-pub(super) async fn forget(database: &Database, lease: &mut Lease, target: &Entity, keys: &[Vec<Value>]) -> Result<()> {
+/// Keeps others from naming these keys until the transaction ends, in which their rows are deleted.
+pub(super) async fn seize(database: &Database, lease: &mut Lease, target: &Entity, keys: &[Vec<Value>]) -> Result<()> {
     let backend = database.backend();
     if backend.capabilities().row_locks {
         return Ok(());
     }
     let entity = MARKS.as_ref().map_err(Error::clone)?;
-    for chunk in keys.chunks(CHUNK) {
-        let marks: Vec<_> = chunk.iter().map(|key| vec![Value::Text(mark(target, key))]).collect();
-        let filter = fields_in(entity, &entity.key, &marks)?;
+    for chunk in marks(target, keys).chunks(CHUNK) {
+        let filter = fields_in(entity, &entity.key, chunk)?;
         let write = Write { entity, filter: &filter, sort: &Sort::default(), one: false, returning: false };
-        lease.session()?.execute(backend.compile(&Operation::Delete(write))?).await?;
+        let removal = backend.compile(&Operation::Delete(write))?;
+        // Whoever has one of them changes it, whoever has not inserts it: each meets one of these.
+        lease.session()?.execute(removal.clone()).await?;
+        let rows = chunk.iter().map(|mark| vec![mark[0].clone(), Value::Int(0)]).collect();
+        let insert = backend.compile(&Operation::Insert(Insert { entity, conflict: None }))?;
+        lease.session()?.insert(insert, rows).await.map_err(met)?;
+        // Nobody needs the marks of a row that is gone.
+        lease.session()?.execute(removal).await?;
     }
     Ok(())
 }

@@ -104,7 +104,9 @@ impl Mysql {
             return Err(Error::invalid_schema(format!("mysql cannot index the path {:?}", part.path.text))
                 .with("entity", entity.name.as_str()));
         }
-        let is_short = limit(entity, part.path.column).is_some();
+        let bytes = share(entity, &columns_of(index));
+        // A column that fits into its own index whole may be too long for one with others.
+        let is_short = limit(entity, part.path.column).is_some_and(|limit| index.unique || limit <= bytes);
         let column = if is_wide(field) && (is_json(&field.kind) || !is_short) {
             if index.unique {
                 return Err(Error::invalid_schema(format!(
@@ -113,9 +115,10 @@ impl Mysql {
                 ))
                 .with("entity", entity.name.as_str()));
             }
-            let bytes = share(entity, &columns_of(index));
             let size = if matches!(field.kind, FieldType::Bytes) { bytes } else { bytes / CHARACTER_BYTES };
-            format!("{}({})", quote(&field.name), size.min(PREFIX))
+            // No longer than the column itself.
+            let most = field.constraints.max_length.and_then(|most| usize::try_from(most).ok()).unwrap_or(PREFIX);
+            format!("{}({})", quote(&field.name), size.min(PREFIX).min(most.max(1)))
         } else {
             quote(&field.name)
         };

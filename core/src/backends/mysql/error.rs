@@ -110,8 +110,7 @@ fn index_name(message: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, name)| name)
 }
 
-/// The table that has the foreign key, and its name, in `... fails (`app`.`posts`, CONSTRAINT `fk_posts_author` FOREIGN
-/// KEY ...)`.
+/// The table that has the foreign key, and its name: ``... (`app`.`posts`, CONSTRAINT `fk_posts_author` FOREIGN KEY ...)``.
 fn foreign_key(message: &str) -> (&str, &str) {
     let Some((before, after)) = message.split_once("`, CONSTRAINT `") else { return ("", "") };
     let table = before.rsplit_once("`.`").map_or("", |(_, table)| table);
