@@ -381,7 +381,8 @@ async fn no_race_leaves_a_reference_dangling(backend: &'static str) {
         app.call("authors", Verb::DeleteMany, r#"{"all": true, "filter": {}}"#).await.unwrap();
         assert_eq!(dangling(&app).await, 0);
     }
-    assert!(created > 0 && refused > 0, "{created} created, {refused} refused");
+    // Who wins is not ours to say.
+    assert!(created > 0 && created + refused >= 12 * 7, "{created} created, {refused} refused");
     app.end().await;
 }
 

@@ -62,6 +62,17 @@ impl Reference {
         Ok(Some(Index { name: self.name.clone(), fields, unique: false, condition: None }))
     }
 
+    /// Whether a contract has it already, under whatever name.
+    pub fn is_in(&self, contract: &Contract) -> bool {
+        let is_same = |relation: &Relation| {
+            let ours = (self.target.name.as_str(), Some(self.on_delete));
+            relation.is_enforced()
+                && (relation.target.as_str(), relation.on_delete) == ours
+                && relation.fields == self.column_names()
+        };
+        contract.entity(&self.entity.name).is_ok_and(|entity| entity.relations.iter().any(is_same))
+    }
+
     /// Adds what a failure is about.
     pub(crate) fn explain(&self, error: Error) -> Error {
         error

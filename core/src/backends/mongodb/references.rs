@@ -30,12 +30,7 @@ pub(super) async fn ensure(
     }
     for reference in references.all() {
         let entity = &reference.entity;
-        let before = known.and_then(|known| known.entity(&entity.name).ok());
-        let relations = before.map(|before| &before.relations[..]).unwrap_or_default();
-        let is_known = relations.iter().any(|relation| {
-            let is_same = relation.fields == reference.column_names() && relation.target == reference.target.name;
-            is_same && relation.is_enforced()
-        });
+        let is_known = known.is_some_and(|known| reference.is_in(known));
         let is_indexed = existing.contains(&entity.name) && is_indexed(store, reference).await?;
         if existing.contains(&entity.name) && !is_known && is_broken(store, reference).await? {
             return Err(dangling(reference));

@@ -39,37 +39,48 @@ pub(in crate::backends) fn add(definitions: &dyn Definitions, reference: &Refere
     format!("ALTER TABLE {table} ADD {}", constraint(definitions, reference))
 }
 
-/// Makes the references that are missing, with their indexes, once all tables are there. `existing` are the names and
-/// `before` the foreign keys from before.
+/// What a database had before anything was made.
+pub(super) struct Before<'a> {
+    /// The contract that it was made for.
+    pub(super) known: Option<&'a Contract>,
+    /// The names of its tables and indexes.
+    pub(super) existing: &'a HashSet<String>,
+    /// Its tables with their foreign keys.
+    pub(super) tables: Vec<Table>,
+}
+
+/// Makes the references that are missing, with their indexes, once all tables are there.
 pub(super) async fn ensure(
     session: &mut dyn Session,
     definitions: &dyn Definitions,
     contract: &Contract,
-    existing: &HashSet<String>,
-    before: &[Table],
+    before: &Before<'_>,
     created: &mut Vec<String>,
 ) -> Result<()> {
     // Whoever made an older constraint has seen to its index.
     let references = contract.references()?;
-    let missing: Vec<_> = references.all().iter().filter(|reference| !is_made(reference, before)).collect();
+    let was_made = |reference: &&Reference| {
+        if definitions.has_foreign_keys() {
+            is_made(reference, &before.tables)
+        } else {
+            before.known.is_some_and(|known| reference.is_in(known))
+        }
+    };
+    let missing: Vec<_> = references.all().iter().filter(|reference| !was_made(reference)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let tables = read(session, definitions).await?;
     for reference in missing {
         let (name, entity) = (&reference.name, &reference.entity.name);
-        if let Some(index) = reference.index()?.filter(|index| !existing.contains(&index.name)) {
+        if let Some(index) = reference.index()?.filter(|index| !before.existing.contains(&index.name)) {
             let sql = definitions.create_index(&reference.entity, &index)?;
             command(session, &sql, Vec::new()).await.map_err(|error| refused(reference, &error))?;
             created.push(format!("index {} on {entity}", index.name));
         }
         if !definitions.has_foreign_keys() {
-            if existing.contains(entity) {
-                refuse_dangling(session, definitions, reference).await?;
-            }
-            continue;
-        }
-        if !is_made(reference, &tables) {
+            refuse_dangling(session, definitions, reference).await?;
+        } else if !is_made(reference, &tables) {
             refuse_other(reference, &tables)?;
             let Some(sql) = definitions.add_reference(reference)? else {
                 return Err(mismatch(reference, "this database adds it only to a new table: write a migration"));

@@ -127,7 +127,8 @@ async fn create_missing(
     refuse_changes(contract, known.as_ref())?;
     let existing = existing(session, definitions).await?;
     let (enforced, mut created) = (contract.references()?, Vec::new());
-    let before = if enforced.all().is_empty() { Vec::new() } else { references::read(session, definitions).await? };
+    let tables = if enforced.all().is_empty() { Vec::new() } else { references::read(session, definitions).await? };
+    let before = references::Before { known: known.as_ref(), existing: &existing, tables };
     for entity in contract.entities() {
         if existing.contains(&entity.name) {
             let held: Vec<_> = enforced.from(&entity.name).collect();
@@ -144,7 +145,7 @@ async fn create_missing(
             }
         }
     }
-    references::ensure(session, definitions, contract, &existing, &before, &mut created).await?;
+    references::ensure(session, definitions, contract, &before, &mut created).await?;
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
     command(session, &definitions.create_meta(), Vec::new()).await?;
     for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
