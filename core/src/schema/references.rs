@@ -213,3 +213,59 @@ impl Relation {
         self.on_delete.is_some() && matches!(self.kind, RelationKind::ManyToOne | RelationKind::OneToOne)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a` to `e`; each relation is `entity>target action`.
+    fn references(relations: &[&str]) -> References {
+        let entities = ["a", "b", "c", "d", "e"].map(|name| {
+            let own = relations.iter().filter(|text| text.starts_with(name)).map(|text| {
+                let (target, action) = (&text[2..3], &text[4..]);
+                format!(
+                    r#"{{"name": "{target}_{action}", "kind": "many_to_one", "target": "{target}",
+                    "fields": ["{target}_id"], "on_delete": "{action}"}}"#
+                )
+            });
+            let own = own.collect::<Vec<_>>().join(",");
+            let fields = ["a", "b", "c", "d", "e"]
+                .map(|target| format!(r#"{{"name": "{target}_id", "type": {{"kind": "int"}}, "nullable": true}}"#));
+            format!(
+                r#"{{"name": "{name}", "relations": [{own}], "indexes": [{{"fields": ["a_id", "b_id"]}}],
+                "fields": [{{"name": "id", "type": {{"kind": "int"}}, "primary_key": true}}, {}]}}"#,
+                fields.join(",")
+            )
+        });
+        let contract = format!(r#"{{"version": 1, "entities": [{}]}}"#, entities.join(","));
+        References::of_contract(&Contract::parse(&contract).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn deletes_are_walked_where_engines_would_differ() {
+        for (relations, walked) in [
+            (vec!["b>a cascade", "c>b cascade", "d>c restrict", "e>d set_null"], ""),
+            (vec!["a>a set_null"], ""),
+            (vec!["a>a cascade"], "a"),
+            (vec!["a>a restrict"], "a"),
+            // Above a circle, and in it.
+            (vec!["b>a cascade", "c>b cascade", "b>c cascade"], "abc"),
+            (vec!["b>a cascade", "a>b set_null"], ""),
+            (vec!["b>a cascade", "a>b restrict"], "a"),
+            // A cascade on one side, a restriction on the other.
+            (vec!["b>a cascade", "c>a cascade", "d>b restrict", "d>c cascade"], "a"),
+        ] {
+            let found = references(&relations);
+            let names: String = ["a", "b", "c", "d", "e"].into_iter().filter(|name| found.is_walked(name)).collect();
+            assert_eq!(names, walked, "{relations:?}");
+        }
+    }
+
+    #[test]
+    fn an_index_is_made_where_none_begins_with_the_columns() {
+        let found = references(&["b>a cascade", "c>b cascade"]);
+        let names: Vec<_> =
+            found.all().iter().map(|reference| reference.index().unwrap().map(|index| index.name)).collect();
+        assert_eq!(names, [None, Some("fk_c_b_cascade".to_owned())]);
+    }
+}

@@ -58,7 +58,7 @@ pub(super) fn is_stale_plan(error: &SqlxError) -> bool {
 fn kind(number: u16, state: &str) -> Kind {
     match number {
         1062 | 1586 => Kind::UniqueViolation,
-        // 3008: a cascade of more levels than the server follows.
+        // 3008: a cascade of more levels than the server follows; MariaDB has no number for it.
         1216 | 1217 | 1451 | 1452 | 3008 => Kind::ForeignKeyViolation,
         1213 | 1020 => Kind::TransactionConflict,
         1205 | 3572 => Kind::DatabaseBusy,
@@ -75,7 +75,8 @@ fn kind(number: u16, state: &str) -> Kind {
 
 fn of_server(error: &MySqlDatabaseError, plan: Option<&WritePlan>) -> Error {
     let (number, state) = (error.number(), error.code().unwrap_or_default());
-    let kind = kind(number, state);
+    let is_too_deep = number == 1296 && error.message().starts_with("Got error 193 ");
+    let kind = if is_too_deep { Kind::ForeignKeyViolation } else { kind(number, state) };
     let entity = plan.map_or("", |plan| plan.entity.as_str());
     let translated = match kind {
         Kind::UniqueViolation => {
