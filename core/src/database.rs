@@ -198,8 +198,9 @@ impl Database {
     /// Opens the database, creates what is missing if asked to, and compares the contracts.
     pub async fn connect(&self, mode: ContractMode, create_missing: bool) -> Result<ConnectReport> {
         let backend = self.backend();
-        backend.connect().await?;
         let contract = self.contract();
+        contract.references()?;
+        backend.connect().await?;
         let mut report = ConnectReport::default();
         if create_missing && !contract.entities().is_empty() {
             match backend.ensure_schema(&contract).await {
@@ -242,7 +243,9 @@ impl Database {
     /// Creates tables and indexes that are missing; never drops. Returns what was created.
     pub async fn ensure_schema(&self) -> Result<Vec<String>> {
         self.check_connected()?;
-        self.backend().ensure_schema(&self.contract()).await
+        let contract = self.contract();
+        contract.references()?;
+        self.backend().ensure_schema(&contract).await
     }
 
     /// The contract that the database was made for, if it has one.

@@ -211,6 +211,9 @@ async def test_an_adopted_database_is_written(url: str) -> None:
     found, notes = await introspect(url)
     refused = {note.split(".")[0] for note in notes if "ensure_schema refuses" in note}
     kept = [entity for name, entity in entities(found).items() if name not in refused]
+    for entity in kept:
+        relations = entity.pop("relations", [])
+        entity["relations"] = [one for one in relations if one["target"] not in refused]
     assert kept or backend == "mysql"
     engine = Engine(url, {"version": 1, "entities": kept})
     await engine.native.connect("check", True, 0)

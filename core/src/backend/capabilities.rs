@@ -58,4 +58,8 @@ capabilities! {
     moment_precision: i64,
     /// Days and times of day are told from text where the contract leaves the type free.
     free_days: bool,
+    /// The engine enforces references; elsewhere the core does, in transactions.
+    foreign_keys: bool,
+    /// A transaction can keep others from writing the rows that it reads.
+    row_locks: bool,
 }

@@ -1,11 +1,14 @@
 //! The stored contract: where it lies, and which differences from it no backend may pass over.
 
 use crate::error::{Error, Kind, Result};
-use crate::schema::{Contract, Difference, Entity, Field};
+use crate::schema::{Contract, Difference, Entity, Field, Relation};
 use crate::value::Value;
 
 /// Where the contract lies: `key` and `value` as text.
 pub(super) const META: &str = "_farm_meta";
+
+/// Where the marks of references lie that the core enforces (`repository/references.rs`).
+pub(crate) const REFERENCES: &str = "_farm_references";
 
 /// What cannot be done by adding: anything that changes or removes a stored field, or lifts a stored uniqueness.
 pub(super) fn refuse_changes(contract: &Contract, known: Option<&Contract>) -> Result<()> {
@@ -18,7 +21,9 @@ pub(super) fn refuse_changes(contract: &Contract, known: Option<&Contract>) -> R
             (Some(ours), Some(theirs)) => storage_differs(ours, theirs),
             (None, Some(_)) => true,
             (Some(_), None) => false,
-            (None, None) => index_differs(ours, theirs, &difference.item),
+            (None, None) => {
+                index_differs(ours, theirs, &difference.item) || is_reference_lost(ours, theirs, &difference.item)
+            }
         }
     };
     let differences = contract.differences(known);
@@ -52,4 +57,15 @@ fn index_differs(ours: &Entity, theirs: &Entity, name: &str) -> bool {
         (None, Some(index)) => index.unique,
         _ => false,
     }
+}
+
+/// Whether the database enforces a reference that the app does not have; under another name it is the same.
+fn is_reference_lost(ours: &Entity, theirs: &Entity, name: &str) -> bool {
+    let lost = |relation: &&Relation| {
+        let is_same = |other: &Relation| {
+            (&other.target, &other.fields, other.on_delete) == (&relation.target, &relation.fields, relation.on_delete)
+        };
+        !ours.relations.iter().any(is_same)
+    };
+    theirs.relations.iter().filter(|relation| relation.name == name && relation.is_enforced()).any(|found| lost(&found))
 }

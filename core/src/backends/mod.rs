@@ -9,6 +9,8 @@ mod sqlite;
 
 use std::sync::Arc;
 
+pub(crate) use self::contract::REFERENCES;
+
 use crate::backend::Backend;
 use crate::config::{BackendKind, Config};
 

@@ -111,6 +111,13 @@ impl Error {
         self
     }
 
+    /// Puts another fact in the place of one.
+    #[must_use]
+    pub(crate) fn replacing(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.context.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Puts `prefix` before the path in the context, for errors that travel outwards.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {

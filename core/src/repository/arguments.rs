@@ -224,6 +224,15 @@ pub(super) fn key_equals(entity: &Entity, values: &[Value]) -> Result<Filter> {
     fields_equal(entity, &entity.key, values)
 }
 
+/// `fields` in the order of `positions` have the values of one of `keys`, which were checked.
+pub(super) fn fields_in(entity: &Entity, positions: &[usize], keys: &[Vec<Value>]) -> Result<Filter> {
+    if let [position] = positions {
+        let path = Path::resolve(entity, &entity.fields[*position].name)?;
+        return Ok(Filter::At(path, Test::In(keys.iter().map(|key| key[0].clone()).collect())));
+    }
+    Ok(Filter::Or(keys.iter().map(|key| fields_equal(entity, positions, key)).collect::<Result<_>>()?))
+}
+
 /// `fields = values`, for values that were checked.
 pub(super) fn fields_equal(entity: &Entity, positions: &[usize], values: &[Value]) -> Result<Filter> {
     let parts = positions.iter().zip(values).map(|(position, value)| {

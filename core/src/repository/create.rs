@@ -24,8 +24,7 @@ impl Repository {
         }
         let insert = Insert { entity: &self.entity, conflict: None };
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;
-        let mut lease = self.lease(Verb::CreateMany, tx).await?;
-        let keys = lease.session()?.insert(statement, rows.clone()).await?;
+        let keys = self.insert_rows(statement, &rows, tx).await?;
         for (row, key) in rows.iter_mut().zip(keys) {
             self.fill_counted_key(row, key);
         }
@@ -81,6 +80,9 @@ impl Repository {
         }
         let changes = self.stored_changes(self.changes_on_conflict(&row, &given, &on, now))?;
         let conflict = Conflict { on, row, changes };
+        if self.checked_references()?.is_some() {
+            return Ok(Reply::Row(Some(self.upsert_by_hand(&conflict, tx).await?)));
+        }
         let insert = Insert { entity: &self.entity, conflict: Some(conflict.clone()) };
         let Some(statement) = supported(self.database.backend().compile(&Operation::Insert(insert)))? else {
             return Ok(Reply::Row(Some(self.upsert_by_hand(&conflict, tx).await?)));

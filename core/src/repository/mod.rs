@@ -3,12 +3,14 @@
 
 mod aggregate;
 mod arguments;
+mod cascade;
 mod create;
 mod include;
 mod json;
 mod modify;
 mod page;
 mod read;
+mod references;
 mod related;
 mod related_filter;
 mod remove;

@@ -112,6 +112,9 @@ impl Repository {
         tx: Option<&Transaction>,
         verb: Verb,
     ) -> Result<Option<u64>> {
+        if self.names_keys(&changes)? {
+            return Ok(None);
+        }
         let operation = Operation::Update(self.write(which, false), self.stored_changes(changes)?);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
         let mut lease = self.lease(verb, tx).await?;
@@ -127,6 +130,9 @@ impl Repository {
         verb: Verb,
     ) -> Result<RowSet> {
         let changes = self.stored_changes(changes)?;
+        if self.names_keys(&changes)? {
+            return self.rewrite(which, &changes, tx, verb).await;
+        }
         let operation = Operation::Update(self.write(which, true), changes.clone());
         let Some(statement) = supported(self.database.backend().compile(&operation))? else {
             return self.rewrite(which, &changes, tx, verb).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arguments::{Arguments, Query, key_equals, key_values, living};
+use super::arguments::{Arguments, Query, fields_in, key_equals, key_values, living};
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Operation, Select, Statement};
 use crate::database::Database;
@@ -122,13 +122,7 @@ impl Repository {
     }
 
     fn filter_by_keys(&self, keys: &[Vec<Value>]) -> Result<Filter> {
-        if let [position] = self.entity.key[..] {
-            let path = Path::resolve(&self.entity, &self.entity.fields[position].name)?;
-            let values = keys.iter().map(|key| key[0].clone()).collect();
-            return Ok(Filter::At(path, crate::query::Test::In(values)));
-        }
-        let each = keys.iter().map(|key| key_equals(&self.entity, key));
-        Ok(Filter::Or(each.collect::<Result<_>>()?))
+        fields_in(&self.entity, &self.entity.key, keys)
     }
 
     /// A query for all columns without order.

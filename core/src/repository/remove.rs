@@ -35,6 +35,9 @@ impl Repository {
 
     async fn remove(&self, which: &Which, hard: bool, tx: Option<&Transaction>, verb: Verb) -> Result<u64> {
         let soft = self.entity.is_soft_deleted() && !hard;
+        if !soft && let Some(references) = self.walked_references()? {
+            return self.remove_walking(which, &references, tx, verb).await;
+        }
         let done = if soft {
             self.write_count(which, self.deletion(Some(DateTime::now())), tx, verb).await?
         } else {

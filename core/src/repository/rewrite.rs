@@ -3,6 +3,7 @@
 
 use super::arguments::{fields_equal, key_equals, living};
 use super::modify::{Which, touch};
+use super::references::Written;
 use super::{Repository, RowSet, Verb};
 use crate::backend::{Changes, Conflict, Insert, Operation, SetTo, Write};
 use crate::error::{Kind, Result};
@@ -70,6 +71,7 @@ impl Repository {
         let insert = Insert { entity, conflict: None };
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;
         let mut row = conflict.row.clone();
+        self.check_references(lease, &[Written { before: None, after: &row }]).await?;
         let keys = lease.session()?.insert(statement, vec![row.clone()]).await?;
         self.fill_counted_key(&mut row, keys.into_iter().next().flatten());
         Ok(row)
@@ -111,6 +113,7 @@ impl Repository {
             after[position] = value.clone();
             written.0.push((position, SetTo::Value(value)));
         }
+        self.check_references(lease, &[Written { before: Some(&before), after: &after }]).await?;
         let filter = key_equals(entity, &entity.key_of(&before))?;
         let write = Write { entity, filter: &filter, sort: &Sort::default(), one: false, returning: false };
         let statement = self.database.backend().compile(&Operation::Update(write, written))?;

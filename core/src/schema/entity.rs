@@ -103,7 +103,8 @@ impl OnDelete {
         [(Self::Cascade, "cascade"), (Self::SetNull, "set_null"), (Self::Restrict, "restrict")];
 }
 
-/// A declared relation: what `include` loads, what a filter's path may lead through, what a delete does.
+/// A declared relation: what `include` loads and a filter's path may lead through; with `on_delete` a reference that is
+/// enforced ([`super::Reference`]).
 #[derive(Clone, Debug)]
 pub struct Relation {
     /// The name on this side.

@@ -11,9 +11,10 @@ mod field;
 mod link;
 mod parse;
 mod path;
+mod references;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use check::{Record, check_element, coerce_operand};
 pub use compare::Difference;
@@ -22,6 +23,8 @@ pub(crate) use entity::{check_name, distance};
 pub use field::{Auto, Constraints, Field, FieldType, Generated, Model, Pattern};
 pub(crate) use link::Link;
 pub use path::{Path, Target};
+pub(crate) use references::identity;
+pub use references::{Reference, References};
 
 use crate::error::{Error, Result};
 use crate::value::Map;
@@ -31,6 +34,7 @@ use crate::value::Map;
 pub struct Contract {
     entities: Vec<Arc<Entity>>,
     by_name: HashMap<String, usize>,
+    references: OnceLock<Result<Arc<References>>>,
 }
 
 impl Contract {
@@ -44,7 +48,7 @@ impl Contract {
                 return Err(Error::invalid_schema(format!("two entities are named {:?}", entity.name)));
             }
         }
-        Ok(Self { entities, by_name })
+        Ok(Self { entities, by_name, references: OnceLock::new() })
     }
 
     /// Reads a contract as a host writes it (see ARCHITECTURE.md, "The contract").
@@ -63,6 +67,11 @@ impl Contract {
         index.map(|index| &self.entities[*index]).ok_or_else(|| {
             Error::invalid_schema(format!("no model is registered for entity {name:?}")).with("entity", name)
         })
+    }
+
+    /// The references that are enforced, once all of their entities are here; `invalid_schema` where one cannot be.
+    pub fn references(&self) -> Result<Arc<References>> {
+        self.references.get_or_init(|| References::of_contract(self).map(Arc::new)).clone()
     }
 
     /// The canonical form.
@@ -87,7 +96,7 @@ impl Contract {
         let mut entities: Vec<_> = kept.chain(&other.entities).cloned().collect();
         entities.sort_by(|a, b| a.name.cmp(&b.name));
         let by_name = entities.iter().enumerate().map(|(index, entity)| (entity.name.clone(), index)).collect();
-        Self { entities, by_name }
+        Self { entities, by_name, references: OnceLock::new() }
     }
 
     /// How this contract differs from `stored`, entity by entity and field by field, for entities that both know.

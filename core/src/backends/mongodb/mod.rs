@@ -9,6 +9,7 @@ mod filter;
 mod info;
 mod introspect;
 mod layout;
+mod references;
 mod rows;
 mod sample;
 mod schema;
@@ -52,6 +53,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 6_144,
     moment_precision: 1000,
     free_days: false,
+    foreign_keys: false,
+    row_locks: false,
 };
 
 /// How long `close` waits for work under way.

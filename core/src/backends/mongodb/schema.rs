@@ -10,6 +10,7 @@ use super::commands::COUNTERS;
 use super::error::translate;
 use super::filter::condition;
 use super::layout::{ID, Layout};
+use super::references;
 use super::values::column;
 use crate::backends::contract::{META, refuse_changes};
 use crate::error::{Error, Kind, Result};
@@ -20,7 +21,7 @@ use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index};
 const EXISTS: i32 = 48;
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn failed(error: DriverError) -> Error {
+pub(super) fn failed(error: DriverError) -> Error {
     translate(&error, None)
 }
 
@@ -52,6 +53,7 @@ pub(super) async fn ensure(store: &Store, contract: &Contract) -> Result<Vec<Str
         prepare_counter(store, entity).await?;
         create_indexes(store, entity, &mut created).await?;
     }
+    references::ensure(store, contract, known.as_ref(), &existing, &mut created).await?;
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
     let meta = store.database.collection::<Document>(META);
     for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
@@ -76,10 +78,18 @@ fn check_names(entity: &Entity) -> Result<()> {
 }
 
 async fn create_collection(store: &Store, entity: &Entity) -> Result<()> {
-    match store.database.create_collection(&entity.name).validator(validator(entity)).await {
-        Ok(()) => Ok(()),
+    made(store.database.create_collection(&entity.name).validator(validator(entity)).await)
+}
+
+/// A collection that is no entity's.
+pub(super) async fn ensure_collection(store: &Store, name: &str) -> Result<()> {
+    made(store.database.create_collection(name).await)
+}
+
+fn made(outcome: std::result::Result<(), DriverError>) -> Result<()> {
+    match outcome {
         Err(error) if code(&error) == Some(EXISTS) => Ok(()),
-        Err(error) => Err(failed(error)),
+        outcome => outcome.map_err(failed),
     }
 }
 
@@ -172,20 +182,32 @@ async fn prepare_counter(store: &Store, entity: &Entity) -> Result<()> {
 }
 
 async fn create_indexes(store: &Store, entity: &Entity, created: &mut Vec<String>) -> Result<()> {
-    let layout = Layout::new(entity);
-    let documents = store.database.collection::<Document>(&entity.name);
-    let names = documents.list_index_names().await.map_err(failed)?;
-    for index in entity.indexes.iter().filter(|index| !names.contains(&index.name)) {
-        let command = doc! { "createIndexes": &entity.name, "indexes": [definition(entity, &layout, index)?] };
-        store.database.run_command(command).await.map_err(|error| {
-            let error = failed(error);
-            // A condition that the server does not allow there.
-            let is_ours = matches!(error.kind(), Kind::Backend);
-            let error = if is_ours { Error::invalid_schema(error.message().to_owned()) } else { error };
-            error.with("entity", entity.name.as_str()).with("index", index.name.as_str())
-        })?;
-        created.push(format!("index {} on {}", index.name, entity.name));
+    for index in &entity.indexes {
+        create_missing_index(store, entity, index, created).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn create_missing_index(
+    store: &Store,
+    entity: &Entity,
+    index: &Index,
+    created: &mut Vec<String>,
+) -> Result<()> {
+    let documents = store.database.collection::<Document>(&entity.name);
+    if documents.list_index_names().await.map_err(failed)?.contains(&index.name) {
+        return Ok(());
+    }
+    let definition = definition(entity, &Layout::new(entity), index)?;
+    let command = doc! { "createIndexes": &entity.name, "indexes": [definition] };
+    store.database.run_command(command).await.map_err(|error| {
+        let error = failed(error);
+        // A condition that the server does not allow there.
+        let is_ours = matches!(error.kind(), Kind::Backend);
+        let error = if is_ours { Error::invalid_schema(error.message().to_owned()) } else { error };
+        error.with("entity", entity.name.as_str()).with("index", index.name.as_str())
+    })?;
+    created.push(format!("index {} on {}", index.name, entity.name));
     Ok(())
 }
 

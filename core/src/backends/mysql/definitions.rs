@@ -1,4 +1,4 @@
-//! Tables and indexes as MySQL and MariaDB spell them.
+//! Tables, indexes and references as MySQL and MariaDB spell them.
 //!
 //! Neither has indexes over a part of the rows, so a unique index with a condition is one over hidden generated columns,
 //! which are null in the rows outside of it; and null never equals null there.
@@ -6,10 +6,11 @@
 use super::dialect::{Mysql, is_readable, quote, text_literal};
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
+use crate::backends::sql::references;
 use crate::backends::sql::schema::Definitions;
 use crate::backends::sql::{Dialect, is_json};
 use crate::error::{Error, Result};
-use crate::schema::{Entity, Field, FieldType, Generated, Index};
+use crate::schema::{Entity, Field, FieldType, Generated, Index, Reference};
 use crate::value::Value;
 
 /// Longer names are refused by the server.
@@ -48,10 +49,12 @@ fn columns_of(index: &Index) -> Vec<usize> {
     index.fields.iter().map(|part| part.path.column).collect()
 }
 
-/// The bytes that a wide column of the key or of a unique index may have; `None` where it is in neither.
+/// The bytes that a wide column of the key, of a unique index or of a reference may have; `None` where it is in none.
 fn limit(entity: &Entity, position: usize) -> Option<usize> {
     let unique = entity.indexes.iter().filter(|index| index.unique).map(columns_of);
-    let keys = unique.chain([entity.key.clone()]).filter(|columns| columns.contains(&position));
+    let held = entity.relations.iter().filter(|relation| relation.is_enforced());
+    let held = held.map(|relation| relation.fields.iter().filter_map(|name| entity.position(name).ok()).collect());
+    let keys = unique.chain(held).chain([entity.key.clone()]).filter(|columns| columns.contains(&position));
     keys.map(|columns| share(entity, &columns)).min()
 }
 
@@ -101,7 +104,9 @@ impl Mysql {
             return Err(Error::invalid_schema(format!("mysql cannot index the path {:?}", part.path.text))
                 .with("entity", entity.name.as_str()));
         }
-        let is_short = limit(entity, part.path.column).is_some();
+        let bytes = share(entity, &columns_of(index));
+        // A column that fits into its own index whole may be too long for one with others.
+        let is_short = limit(entity, part.path.column).is_some_and(|limit| index.unique || limit <= bytes);
         let column = if is_wide(field) && (is_json(&field.kind) || !is_short) {
             if index.unique {
                 return Err(Error::invalid_schema(format!(
@@ -110,9 +115,10 @@ impl Mysql {
                 ))
                 .with("entity", entity.name.as_str()));
             }
-            let bytes = share(entity, &columns_of(index));
             let size = if matches!(field.kind, FieldType::Bytes) { bytes } else { bytes / CHARACTER_BYTES };
-            format!("{}({})", quote(&field.name), size.min(PREFIX))
+            // No longer than the column itself.
+            let most = field.constraints.max_length.and_then(|most| usize::try_from(most).ok()).unwrap_or(PREFIX);
+            format!("{}({})", quote(&field.name), size.min(PREFIX).min(most.max(1)))
         } else {
             quote(&field.name)
         };
@@ -209,7 +215,7 @@ impl Definitions for Mysql {
         Ok(sql)
     }
 
-    fn create_table(&self, entity: &Entity) -> Result<String> {
+    fn create_table(&self, entity: &Entity, _references: &[&Reference]) -> Result<String> {
         check_name(entity, &entity.name)?;
         let mut parts = entity.fields.iter().map(|field| self.column(entity, field)).collect::<Result<Vec<_>>>()?;
         let key: Vec<_> = entity.key.iter().map(|position| quote(&entity.fields[*position].name)).collect();
@@ -225,6 +231,23 @@ impl Definitions for Mysql {
             "CREATE TABLE {table} ({}) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE {collation}",
             parts.join(", ")
         ))
+    }
+
+    fn has_foreign_keys(&self) -> bool {
+        !self.is_sharded()
+    }
+
+    fn references(&self) -> String {
+        super::introspect::references()
+    }
+
+    fn column_reference(&self, _reference: &Reference) -> Option<String> {
+        None
+    }
+
+    fn add_reference(&self, reference: &Reference) -> Result<Option<String>> {
+        check_name(&reference.entity, &reference.name)?;
+        Ok(Some(references::add(self, reference)))
     }
 
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String> {

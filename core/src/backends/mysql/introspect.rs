@@ -51,8 +51,14 @@ fn questions(is_mariadb: bool) -> Questions {
              FROM information_schema.statistics c {JOIN} WHERE {ONLY_TABLES} AND c.index_name <> 'PRIMARY' \
              ORDER BY c.table_name, c.index_name, c.seq_in_index"
         ),
-        references: format!(
-            "SELECT c.table_name AS `table`, c.constraint_name AS name, c.column_name AS `column`, \
+        references: references(),
+    }
+}
+
+/// `references` of [`Questions`].
+pub(super) fn references() -> String {
+    format!(
+        "SELECT c.table_name AS `table`, c.constraint_name AS name, c.column_name AS `column`, \
              IF(c.referenced_table_schema = DATABASE(), c.referenced_table_name, \
                CONCAT(c.referenced_table_schema, '.', c.referenced_table_name)) AS target, \
              c.referenced_column_name AS target_column, r.delete_rule AS on_delete \
@@ -60,8 +66,7 @@ fn questions(is_mariadb: bool) -> Questions {
              ON r.constraint_schema = c.constraint_schema AND r.constraint_name = c.constraint_name \
              AND r.table_name = c.table_name WHERE {ONLY_TABLES} AND c.referenced_table_name IS NOT NULL \
              ORDER BY c.table_name, c.constraint_name, c.ordinal_position"
-        ),
-    }
+    )
 }
 
 /// Columns with the check that makes them JSON; MariaDB has no other JSON columns.

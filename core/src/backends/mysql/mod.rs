@@ -55,7 +55,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 30,
     moment_precision: 1,
     free_days: true,
+    foreign_keys: true,
+    row_locks: true,
 };
+
+/// A cluster of Vitess, such as `PlanetScale`.
+static SHARDED: Capabilities = Capabilities { foreign_keys: false, ..CAPABILITIES };
 
 /// How long `close` waits for work under way.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
@@ -96,7 +101,7 @@ impl Backend for Mysql {
     }
 
     fn capabilities(&self) -> &'static Capabilities {
-        &CAPABILITIES
+        if self.dialect.is_sharded() { &SHARDED } else { &CAPABILITIES }
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {

@@ -1,12 +1,13 @@
-//! Tables and indexes as PostgreSQL spells them.
+//! Tables, indexes and references as PostgreSQL spells them.
 
 use super::dialect::{Postgres, column_type, is_counted, quote};
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
+use crate::backends::sql::references;
 use crate::backends::sql::schema::Definitions;
 use crate::backends::sql::{Dialect, is_json, text_literal};
 use crate::error::{Error, Result};
-use crate::schema::{Entity, Field, FieldType, Index, IndexField};
+use crate::schema::{Entity, Field, FieldType, Index, IndexField, Reference};
 use crate::value::Value;
 
 /// Longer names are cut off by the server, and would then not be found again.
@@ -117,12 +118,29 @@ impl Definitions for Postgres {
         Ok(sql)
     }
 
-    fn create_table(&self, entity: &Entity) -> Result<String> {
+    fn create_table(&self, entity: &Entity, _references: &[&Reference]) -> Result<String> {
         check_name(entity, &entity.name)?;
         let mut parts = entity.fields.iter().map(|field| self.column(entity, field)).collect::<Result<Vec<_>>>()?;
         let key: Vec<_> = entity.key.iter().map(|position| quote(&entity.fields[*position].name)).collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
         Ok(format!("CREATE TABLE {} ({})", self.table(&entity.name), parts.join(", ")))
+    }
+
+    fn has_foreign_keys(&self) -> bool {
+        true
+    }
+
+    fn references(&self) -> String {
+        self.catalog_references()
+    }
+
+    fn column_reference(&self, _reference: &Reference) -> Option<String> {
+        None
+    }
+
+    fn add_reference(&self, reference: &Reference) -> Result<Option<String>> {
+        check_name(&reference.entity, &reference.name)?;
+        Ok(Some(references::add(self, reference)))
     }
 
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String> {

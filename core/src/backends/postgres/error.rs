@@ -3,6 +3,7 @@
 use sqlx_core::error::Error as SqlxError;
 use sqlx_postgres::PgDatabaseError;
 
+use crate::backends::sql::references::violation;
 use crate::error::{Error, Kind};
 use crate::value::Value;
 
@@ -50,7 +51,8 @@ pub(super) fn is_stale_plan(error: &SqlxError) -> bool {
 fn kind(code: &str) -> Kind {
     match code {
         "23505" => Kind::UniqueViolation,
-        "23503" => Kind::ForeignKeyViolation,
+        // 23001 is what RESTRICT says since PostgreSQL 18.
+        "23503" | "23001" => Kind::ForeignKeyViolation,
         "40001" | "40P01" => Kind::TransactionConflict,
         "57014" => Kind::StatementTimeout,
         "55P03" => Kind::DatabaseBusy,
@@ -83,6 +85,9 @@ fn of_server(error: &PgDatabaseError) -> Error {
             } else {
                 error.with("fields", fields.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>())
             }
+        }
+        Kind::ForeignKeyViolation => {
+            violation(format!("postgres: {}", error.message()), entity, error.constraint().unwrap_or_default())
         }
         Kind::StatementTimeout => Error::new(kind, "the statement ran longer than its deadline"),
         _ => Error::new(kind, format!("postgres: {}", error.message())),

@@ -28,8 +28,15 @@ impl Postgres {
             ),
             columns: self.table_columns(),
             indexes: self.table_indexes(),
-            references: format!(
-                "SELECT c.relname::text AS table, k.oid AS name, a.attname::text AS column, \
+            references: self.catalog_references(),
+        }
+    }
+
+    /// `references` of [`Questions`].
+    pub(super) fn catalog_references(&self) -> String {
+        let schema = self.schema_expression();
+        format!(
+            "SELECT c.relname::text AS table, k.oid AS name, a.attname::text AS column, \
                  CASE WHEN f.relnamespace = c.relnamespace THEN f.relname::text ELSE f.oid::regclass::text END AS target, \
                  b.attname::text AS target_column, CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' \
                    WHEN 'd' THEN 'SET DEFAULT' WHEN 'r' THEN 'RESTRICT' ELSE 'NO ACTION' END AS on_delete \
@@ -39,8 +46,7 @@ impl Postgres {
                  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = p.ours \
                  JOIN pg_attribute b ON b.attrelid = f.oid AND b.attnum = p.theirs \
                  WHERE n.nspname = {schema} AND {ONLY_TABLES} ORDER BY c.relname, k.conname, p.part"
-            ),
-        }
+        )
     }
 
     /// `type` is made as in [`Definitions::columns`]; `base` is the type behind a domain.

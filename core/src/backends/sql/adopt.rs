@@ -204,9 +204,14 @@ fn relation(entities: &[Entity], table: &Table, reference: &Reference) -> std::r
     if let Some(missing) = fields.iter().find(|name| entity.field(name).is_none()) {
         return Err(format!("the column {missing} is left out"));
     }
+    let held: Vec<&Field> = fields.iter().filter_map(|name| entity.field(name)).collect();
+    let is_other = |(field, key): (&&Field, &usize)| field.kind.name() != target.fields[*key].kind.name();
+    if held.iter().zip(&target.key).any(is_other) {
+        return Err("its columns are read as other types than that key".to_owned());
+    }
     let on_delete = match reference.on_delete.as_str() {
         "CASCADE" => Some(OnDelete::Cascade),
-        "SET NULL" => Some(OnDelete::SetNull),
+        "SET NULL" => Some(OnDelete::SetNull).filter(|_| held.iter().all(|field| field.nullable)),
         "RESTRICT" | "NO ACTION" => Some(OnDelete::Restrict),
         _ => None,
     };

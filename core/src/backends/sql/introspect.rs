@@ -219,6 +219,16 @@ impl Found {
         }
     }
 
+    /// Foreign keys alone, with the tables that have them.
+    pub(in crate::backends) fn add_referencing(&mut self, rows: &[Map]) {
+        for row in rows.iter().filter(|row| text(row, "table").is_some()) {
+            if self.table(row).is_none() {
+                self.tables.push(Table { name: owned(row, "table"), ..Table::default() });
+            }
+        }
+        self.add_references(rows);
+    }
+
     fn add_references(&mut self, rows: &[Map]) {
         let mut last = None;
         for row in rows {

@@ -10,6 +10,7 @@ pub(super) mod filter;
 pub(super) mod introspect;
 mod literal;
 mod numbers;
+pub(super) mod references;
 pub(super) mod schema;
 
 use crate::error::Result;

@@ -1,12 +1,12 @@
-//! Tables and indexes from the contract: creates what is missing, refuses what is different, never drops.
+//! Tables, indexes and references from the contract: creates what is missing, refuses what is different, never drops.
 
 use std::collections::{HashMap, HashSet};
 
-use super::Dialect;
+use super::{Dialect, references};
 use crate::backend::{Session, TransactionOptions};
 use crate::backends::contract::{META, refuse_changes};
 use crate::error::{Error, Kind, Result};
-use crate::schema::{Contract, Entity, Field, FieldType, Index};
+use crate::schema::{Contract, Entity, Field, FieldType, Index, Reference};
 use crate::value::{Map, Value};
 
 /// How one database spells definitions, and tells which it has.
@@ -35,8 +35,20 @@ pub(in crate::backends) trait Definitions: Dialect {
     /// The definition of a column.
     fn column(&self, entity: &Entity, field: &Field) -> Result<String>;
 
-    /// The statement that makes a table.
-    fn create_table(&self, entity: &Entity) -> Result<String>;
+    /// The statement that makes a table, with those references that can be made only there.
+    fn create_table(&self, entity: &Entity, references: &[&Reference]) -> Result<String>;
+
+    /// Whether the engine enforces references.
+    fn has_foreign_keys(&self) -> bool;
+
+    /// A query for the foreign keys of all tables: `references` of [`super::introspect::Questions`].
+    fn references(&self) -> String;
+
+    /// What stands behind the definition of a new column that alone is a reference, where constraints cannot be added.
+    fn column_reference(&self, reference: &Reference) -> Option<String>;
+
+    /// The statement that adds a reference to a table; `None` where there is none.
+    fn add_reference(&self, reference: &Reference) -> Result<Option<String>>;
 
     /// The statement that makes an index.
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String>;
@@ -48,12 +60,12 @@ pub(in crate::backends) trait Definitions: Dialect {
     fn put_meta(&self) -> String;
 }
 
-async fn rows(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<Vec<Map>> {
+pub(super) async fn rows(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<Vec<Map>> {
     let rows = session.native(&Value::from(sql), &Value::List(parameters)).await?;
     Ok(rows.as_list().unwrap_or_default().iter().filter_map(|row| row.as_map().cloned()).collect())
 }
 
-async fn command(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<()> {
+pub(super) async fn command(session: &mut dyn Session, sql: &str, parameters: Vec<Value>) -> Result<()> {
     session.native(&Value::from(sql), &Value::List(parameters)).await.map(|_| ())
 }
 
@@ -114,12 +126,16 @@ async fn create_missing(
     let known = stored(session, definitions).await?;
     refuse_changes(contract, known.as_ref())?;
     let existing = existing(session, definitions).await?;
-    let mut created = Vec::new();
+    let (enforced, mut created) = (contract.references()?, Vec::new());
+    let tables = if enforced.all().is_empty() { Vec::new() } else { references::read(session, definitions).await? };
+    let before = references::Before { known: known.as_ref(), existing: &existing, tables };
     for entity in contract.entities() {
         if existing.contains(&entity.name) {
-            add_columns(session, definitions, entity, &mut created).await?;
+            let held: Vec<_> = enforced.from(&entity.name).collect();
+            add_columns(session, definitions, entity, &held, &mut created).await?;
         } else {
-            command(session, &definitions.create_table(entity)?, Vec::new()).await?;
+            let held: Vec<_> = enforced.from(&entity.name).collect();
+            command(session, &definitions.create_table(entity, &held)?, Vec::new()).await?;
             created.push(format!("table {}", entity.name));
         }
         for index in &entity.indexes {
@@ -129,6 +145,7 @@ async fn create_missing(
             }
         }
     }
+    references::ensure(session, definitions, contract, &before, &mut created).await?;
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
     command(session, &definitions.create_meta(), Vec::new()).await?;
     for (key, value) in [("contract", merged.to_json()), ("contract_hash", merged.hash())] {
@@ -142,6 +159,7 @@ async fn add_columns(
     session: &mut dyn Session,
     definitions: &dyn Definitions,
     entity: &Entity,
+    held: &[&Reference],
     created: &mut Vec<String>,
 ) -> Result<()> {
     let found = rows(session, &definitions.columns(), vec![entity.name.as_str().into()]).await?;
@@ -162,7 +180,11 @@ async fn add_columns(
                 return Err(mismatch(entity, field, message));
             }
             None => {
-                let definition = definitions.column(entity, field)?;
+                let mut definition = definitions.column(entity, field)?;
+                let alone = held.iter().find(|reference| reference.column_names() == [name.as_str()]);
+                if let Some(clause) = alone.and_then(|reference| definitions.column_reference(reference)) {
+                    definition += &format!(" {clause}");
+                }
                 let sql = format!("ALTER TABLE {} ADD COLUMN {definition}", definitions.table(table));
                 command(session, &sql, Vec::new()).await?;
                 created.push(format!("column {table}.{name}"));

@@ -1,13 +1,14 @@
-//! Tables and indexes as SQLite spells them.
+//! Tables, indexes and references as SQLite spells them.
 
 use super::dialect::{Sqlite, json_path, path_expression, quote};
 use super::functions::DECIMAL;
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
+use crate::backends::sql::references;
 use crate::backends::sql::schema::Definitions;
 use crate::backends::sql::{Dialect, is_json};
 use crate::error::{Error, Result};
-use crate::schema::{Entity, Field, FieldType, Generated, Index, IndexField};
+use crate::schema::{Entity, Field, FieldType, Generated, Index, IndexField, Reference};
 use crate::value::Value;
 
 fn key_part(field: &Field) -> String {
@@ -92,13 +93,32 @@ impl Definitions for Sqlite {
         Ok(sql)
     }
 
-    fn create_table(&self, entity: &Entity) -> Result<String> {
+    fn create_table(&self, entity: &Entity, references: &[&Reference]) -> Result<String> {
         let mut parts = entity.fields.iter().map(|field| self.column(entity, field)).collect::<Result<Vec<_>>>()?;
         if entity.key.len() > 1 {
             let key: Vec<_> = entity.key.iter().map(|position| key_part(&entity.fields[*position])).collect();
             parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
         }
+        parts.extend(references.iter().map(|reference| references::constraint(self, reference)));
         Ok(format!("CREATE TABLE {} ({}) STRICT", quote(&entity.name), parts.join(", ")))
+    }
+
+    fn has_foreign_keys(&self) -> bool {
+        true
+    }
+
+    fn references(&self) -> String {
+        super::introspect::references()
+    }
+
+    /// Rows that exist get null, so that none of them names a row.
+    fn column_reference(&self, reference: &Reference) -> Option<String> {
+        let field = &reference.entity.fields[*reference.columns.first()?];
+        field.default.is_none().then(|| references::target(self, reference))
+    }
+
+    fn add_reference(&self, _reference: &Reference) -> Result<Option<String>> {
+        Ok(None)
     }
 
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String> {

@@ -19,6 +19,8 @@ pub(super) fn translate(error: &rusqlite::Error, interrupt: &Interrupt) -> Error
             return unique_violation(message).with("sqlite_code", extended);
         }
         (_, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Kind::ForeignKeyViolation,
+        // RESTRICT, in a table that others have made, is a trigger inside.
+        (_, ffi::SQLITE_CONSTRAINT_TRIGGER) if message.starts_with("FOREIGN KEY") => Kind::ForeignKeyViolation,
         (ErrorCode::ConstraintViolation, _) => Kind::ConstraintViolation,
         (ErrorCode::OperationInterrupted, _) if interrupt.is_late() => {
             return Error::new(Kind::StatementTimeout, "the statement ran longer than its deadline");

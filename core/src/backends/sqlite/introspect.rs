@@ -37,12 +37,17 @@ fn questions() -> Questions {
              FROM {TABLES} JOIN pragma_index_list(t.name) i JOIN pragma_index_xinfo(i.name) x \
              WHERE {ONLY_TABLES} AND i.origin <> 'pk' AND x.key = 1 ORDER BY t.name, i.name, x.seqno"
         ),
-        references: format!(
-            "SELECT t.name AS \"table\", f.id AS name, f.\"from\" AS \"column\", f.\"table\" AS target, \
+        references: references(),
+    }
+}
+
+/// `references` of [`Questions`].
+pub(super) fn references() -> String {
+    format!(
+        "SELECT t.name AS \"table\", f.id AS name, f.\"from\" AS \"column\", f.\"table\" AS target, \
              f.\"to\" AS target_column, upper(f.on_delete) AS on_delete \
              FROM {TABLES} JOIN pragma_foreign_key_list(t.name) f WHERE {ONLY_TABLES} ORDER BY t.name, f.id, f.seq"
-        ),
-    }
+    )
 }
 
 /// Reads the database into a contract.

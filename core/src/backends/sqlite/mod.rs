@@ -52,6 +52,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 6_144,
     moment_precision: 1,
     free_days: true,
+    foreign_keys: true,
+    row_locks: true,
 };
 
 /// How long `close` waits for work under way.
