@@ -210,7 +210,8 @@ fn read(contract: &Contract, entity: &Arc<Entity>, relation: &Relation) -> Resul
 impl Relation {
     /// Whether it is a reference that is enforced: this side holds the other's key, and `on_delete` is given.
     pub fn is_enforced(&self) -> bool {
-        self.on_delete.is_some() && matches!(self.kind, RelationKind::ManyToOne | RelationKind::OneToOne)
+        let ours = matches!(self.kind, RelationKind::ManyToOne | RelationKind::OneToOne) && !self.inverse;
+        self.on_delete.is_some() && ours
     }
 }
 
