@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::query::{Comparison, Filter, Sort, Test, Update};
+use crate::query::{Comparison, Filter, MAX_WORDS, Sort, Test, Update, Words, words};
 use crate::schema::{Entity, Path};
 use crate::value::{Map, Value};
 
@@ -11,11 +11,13 @@ use crate::value::{Map, Value};
 pub(super) struct Arguments {
     map: Map,
     verb: &'static str,
+    /// Whether the call is part of a transaction.
+    inside: bool,
 }
 
 impl Arguments {
-    pub(super) fn new(map: Map, verb: &'static str) -> Self {
-        Self { map, verb }
+    pub(super) fn new(map: Map, verb: &'static str, inside: bool) -> Self {
+        Self { map, verb, inside }
     }
 
     fn wrong(&self, name: &str, wanted: &str) -> Error {
@@ -104,14 +106,45 @@ impl Arguments {
         }
     }
 
+    /// The rows that have every word of a text.
+    fn search(&self, text: &str, entity: &Entity) -> Result<Filter> {
+        let refused = |message: String| Error::invalid_query(message).with("argument", "search");
+        let position = entity.automatic.search.ok_or_else(|| {
+            refused(format!("{} has no search field, whose words could be looked for", entity.name))
+                .with("entity", entity.name.as_str())
+        })?;
+        let mut different: Vec<String> = Vec::new();
+        for word in words(text) {
+            if !different.contains(&word) {
+                different.push(word);
+            }
+            if different.len() > MAX_WORDS {
+                return Err(refused(format!("a search has up to {MAX_WORDS} different words")));
+            }
+        }
+        let path = Path::resolve(entity, &entity.fields[position].name)?;
+        Ok(Filter::At(path, Test::Words(Words { words: different, uncommitted: self.inside })))
+    }
+
     /// The keys of a query; what is left belongs to the verb.
     pub(super) fn query(&mut self, entity: &Entity) -> Result<Query> {
-        let document = self.map("filter")?;
+        let mut document = self.map("filter")?;
         let deleted = self.flag("deleted", false)?;
         let filter = Filter::parse(&document, entity)?;
+        let (filter, ranked) = match self.text("search")? {
+            Some(text) => {
+                let found = self.search(&text, entity)?;
+                document.insert("$search".to_owned(), text.into());
+                (found.and(filter), true)
+            }
+            None => (filter, false),
+        };
         let is_empty = filter.is_all();
         let filter = living(filter, entity, deleted)?;
-        let sort = Sort::parse(&self.take("sort"), entity)?;
+        let mut sort = Sort::parse(&self.take("sort"), entity)?;
+        if ranked && sort.fields.is_empty() {
+            sort = Sort { ranked, ..sort.with_key(entity) };
+        }
         let fields = self.list("fields")?;
         let columns = fields
             .iter()

@@ -163,7 +163,7 @@ impl Repository {
 
     /// Calls a verb.
     pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
-        let arguments = Arguments::new(arguments, verb.name());
+        let arguments = Arguments::new(arguments, verb.name(), tx.is_some());
         match verb {
             Verb::Create => self.create(arguments, tx).await,
             Verb::CreateMany => self.create_from_maps(arguments, tx).await,

@@ -70,7 +70,7 @@ impl Repository {
             return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}"))
                 .with("argument", "batch"));
         }
-        let mut arguments = Arguments::new(query, "stream");
+        let mut arguments = Arguments::new(query, "stream", tx.is_some());
         let query = arguments.query(&self.entity)?;
         arguments.finish()?;
         let mut select = self.operation(&query);

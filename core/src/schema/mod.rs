@@ -10,6 +10,7 @@ mod entity;
 mod field;
 mod parse;
 mod path;
+mod search;
 
 use std::collections::HashMap;
 use std::sync::Arc;

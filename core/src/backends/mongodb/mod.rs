@@ -144,7 +144,8 @@ impl Backend for Mongodb {
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
         let (store, contract) = (self.store().await?, contract.clone());
-        on_runtime(async move { schema::ensure(&store, &contract).await }).await?
+        let mut session = self.session(Access::Write).await?;
+        on_runtime(async move { schema::ensure(&store, &mut *session, &contract).await }).await?
     }
 
     async fn stored_contract(&self) -> Result<Option<Contract>> {

@@ -6,7 +6,7 @@
 use super::numbers::{self, Question};
 use super::{Bound, Dialect, Elements, plain_text};
 use crate::error::{Error, Result};
-use crate::query::{Comparison, Filter, Test, TypeName};
+use crate::query::{Comparison, Filter, Test, TypeName, Words};
 use crate::schema::{Entity, FieldType, Index, Path};
 use crate::value::{Value, tagged, type_rank};
 
@@ -34,6 +34,8 @@ pub(in crate::backends) struct FilterCompiler<'a> {
     pub(in crate::backends) parameters: Vec<Value>,
     /// Whether values are written as constants, for DDL, where parameters are not allowed.
     pub(in crate::backends) constant: bool,
+    /// Whether the full-text index has been asked already.
+    pub(in crate::backends) searched: bool,
 }
 
 /// What is compared: a column, a place inside a JSON column, or an element of a list.
@@ -185,6 +187,7 @@ impl FilterCompiler<'_> {
                 Condition::exact(format!("{} % {divisor} = {remainder}", operand.sql))
             }
             Test::Modulo(..) => None,
+            Test::Words(words) => self.words(operand, words),
             Test::Not(inner) => {
                 let inner = self.whole(|this| this.scalar(operand, inner))?;
                 Condition::exact(format!("({}) IS NOT TRUE", inner.sql))
@@ -293,6 +296,25 @@ impl FilterCompiler<'_> {
         Condition::exact(self.dialect.regex(&operand.sql, &mark)?)
     }
 
+    /// Every word stands in the text; the index finds the rows, and the text decides.
+    fn words(&mut self, operand: &Operand, words: &Words) -> Option<Condition> {
+        if self.constant || !matches!(operand.kind, FieldType::Text) {
+            return None;
+        }
+        if words.words.is_empty() {
+            return Condition::constant(false);
+        }
+        let mut parts = Vec::new();
+        if !self.searched {
+            parts.extend(self.dialect.search_index(self.entity, words, &mut self.parameters));
+        }
+        for word in &words.words {
+            let mark = self.parameter(&FieldType::Text, format!(" {word} ").into())?;
+            parts.push(self.dialect.has_word(&operand.sql, &mark));
+        }
+        Condition::exact(parts.join(" AND "))
+    }
+
     /// A test of a list of scalars.
     #[expect(clippy::match_same_arms, reason = "the order of the arms is the order of the question")]
     fn list(&mut self, column: &str, items: &FieldType, nullable: bool, test: &Test) -> Option<Condition> {
@@ -331,7 +353,7 @@ impl FilterCompiler<'_> {
                 let inner = self.whole(|this| this.list(column, items, nullable, inner))?;
                 Condition::exact(format!("({}) IS NOT TRUE", inner.sql))
             }
-            Test::Type(_) | Test::ElementFilter(_) | Test::Modulo(..) => None,
+            Test::Type(_) | Test::ElementFilter(_) | Test::Modulo(..) | Test::Words(_) => None,
         }
     }
 
@@ -376,7 +398,7 @@ pub(in crate::backends) fn index_condition(
     let mut conditions = Vec::new();
     if let Some(condition) = &index.condition {
         let filter = Filter::parse(condition, entity).map_err(|error| Error::invalid_schema(error.to_string()))?;
-        let mut compiler = FilterCompiler { dialect, entity, parameters: Vec::new(), constant: true };
+        let mut compiler = FilterCompiler { dialect, entity, parameters: Vec::new(), constant: true, searched: false };
         let compiled = compiler.compile(&filter).filter(|condition| condition.exact).ok_or_else(|| {
             let (name, backend) = (&index.name, dialect.name());
             Error::invalid_schema(format!("the condition of index {name:?} is more than {backend} allows there"))

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Dialect;
+use super::compile::compile;
 use crate::backend::{Session, TransactionOptions};
 use crate::backends::contract::{META, refuse_changes};
+use crate::backends::search;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Contract, Entity, Field, FieldType, Index};
 use crate::value::{Map, Value};
@@ -40,6 +42,9 @@ pub(in crate::backends) trait Definitions: Dialect {
 
     /// The statement that makes an index.
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String>;
+
+    /// The statements that make the full-text index of a search field, under [`Entity::search_name`].
+    fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>>;
 
     /// The statement that makes the table of the stored contract where it is missing.
     fn create_meta(&self) -> String;
@@ -118,6 +123,9 @@ async fn create_missing(
     for entity in contract.entities() {
         if existing.contains(&entity.name) {
             add_columns(session, definitions, entity, &mut created).await?;
+            if search::is_new(entity, known.as_ref()) {
+                search::fill(session, &|operation| compile(definitions, operation), entity).await?;
+            }
         } else {
             command(session, &definitions.create_table(entity)?, Vec::new()).await?;
             created.push(format!("table {}", entity.name));
@@ -127,6 +135,12 @@ async fn create_missing(
                 command(session, &definitions.create_index(entity, index)?, Vec::new()).await?;
                 created.push(format!("index {} on {}", index.name, entity.name));
             }
+        }
+        if let Some(position) = entity.automatic.search.filter(|_| !existing.contains(&entity.search_name())) {
+            for statement in definitions.create_search(entity, &entity.fields[position])? {
+                command(session, &statement, Vec::new()).await?;
+            }
+            created.push(format!("full-text index on {}", entity.name));
         }
     }
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
