@@ -2,12 +2,8 @@
 
 mod backends;
 
-use std::path::PathBuf;
-
 use backends::Fresh;
 use farm_db_core::backend::TransactionOptions;
-use farm_db_core::query::words;
-use farm_db_core::value::tagged;
 use farm_db_core::{Contract, Map, Reply, Result, Transaction, Value, Verb, document};
 
 const PEOPLE: &str = r#"{"version": 1, "entities": [{"name": "people", "fields": [
