@@ -234,7 +234,7 @@ impl Dialect for Mysql {
         is_readable(items).then(|| format!("JSON_LENGTH({column})"))
     }
 
-    /// Only committed rows are in such an index (InnoDB).
+    /// Only committed rows are in such an index (`InnoDB`).
     fn search_index(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
         parameters.push(match_of(words)?);
         Some(format!("MATCH ({}) AGAINST (? IN BOOLEAN MODE)", quote(&entity.search_name())))

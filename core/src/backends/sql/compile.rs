@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::filter::{FilterCompiler, Operand};
+use super::search::words_of;
 use super::{Dialect, for_column};
 use crate::backend::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 use crate::error::{Error, Result};
-use crate::query::{Filter, Sort, Test, Words};
+use crate::query::{Filter, Sort};
 use crate::schema::{Entity, FieldType, Path};
 use crate::value::Value;
 
@@ -342,15 +343,6 @@ impl Compiler<'_> {
             text += &format!(" RETURNING {}", self.column_list(write.entity, &columns));
         }
         statement(write.entity, text, parameters, &columns)
-    }
-}
-
-/// What a full-text search looks for; it is a part of the whole filter, never of an alternative.
-fn words_of(filter: &Filter) -> Option<&Words> {
-    match filter {
-        Filter::And(parts) => parts.iter().find_map(words_of),
-        Filter::At(_, Test::Words(words)) => Some(words),
-        _ => None,
     }
 }
 

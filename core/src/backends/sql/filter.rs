@@ -6,7 +6,7 @@
 use super::numbers::{self, Question};
 use super::{Bound, Dialect, Elements, plain_text};
 use crate::error::{Error, Result};
-use crate::query::{Comparison, Filter, Test, TypeName, Words};
+use crate::query::{Comparison, Filter, Test, TypeName};
 use crate::schema::{Entity, FieldType, Index, Path};
 use crate::value::{Value, tagged, type_rank};
 
@@ -18,11 +18,11 @@ pub(in crate::backends) struct Condition {
 
 impl Condition {
     #[expect(clippy::unnecessary_wraps, reason = "a condition is always one answer of a function that may have none")]
-    fn exact(sql: impl Into<String>) -> Option<Self> {
+    pub(super) fn exact(sql: impl Into<String>) -> Option<Self> {
         Some(Self { sql: sql.into(), exact: true })
     }
 
-    fn constant(truth: bool) -> Option<Self> {
+    pub(super) fn constant(truth: bool) -> Option<Self> {
         Self::exact(if truth { "TRUE" } else { "FALSE" })
     }
 }
@@ -158,7 +158,7 @@ impl FilterCompiler<'_> {
     }
 
     /// Adds a parameter of this type; its placeholder, or the constant.
-    fn parameter(&mut self, kind: &FieldType, value: Value) -> Option<String> {
+    pub(super) fn parameter(&mut self, kind: &FieldType, value: Value) -> Option<String> {
         if self.constant {
             return self.dialect.literal(kind, &value).ok();
         }
@@ -294,25 +294,6 @@ impl FilterCompiler<'_> {
         }
         let mark = self.parameter(&FieldType::Text, Value::Text(regex.as_str().to_owned()))?;
         Condition::exact(self.dialect.regex(&operand.sql, &mark)?)
-    }
-
-    /// Every word stands in the text; the index finds the rows, and the text decides.
-    fn words(&mut self, operand: &Operand, words: &Words) -> Option<Condition> {
-        if self.constant || !matches!(operand.kind, FieldType::Text) {
-            return None;
-        }
-        if words.words.is_empty() {
-            return Condition::constant(false);
-        }
-        let mut parts = Vec::new();
-        if !self.searched {
-            parts.extend(self.dialect.search_index(self.entity, words, &mut self.parameters));
-        }
-        for word in &words.words {
-            let mark = self.parameter(&FieldType::Text, format!(" {word} ").into())?;
-            parts.push(self.dialect.has_word(&operand.sql, &mark));
-        }
-        Condition::exact(parts.join(" AND "))
     }
 
     /// A test of a list of scalars.

@@ -11,6 +11,7 @@ pub(super) mod introspect;
 mod literal;
 mod numbers;
 pub(super) mod schema;
+mod search;
 
 use crate::error::Result;
 use crate::query::Words;
