@@ -112,6 +112,32 @@ class Repository(Generic[M]):
         query = Query(self, filters, sort=sort, limit=limit, skip=skip, tx=tx)
         return query.fields(*fields) if fields else query
 
+    def search(
+        self,
+        text: str,
+        *filters: FilterLike,
+        sort: SortLike | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+        fields: Sequence[str | Column[Any]] = (),
+        tx: Transaction | None = None,
+    ) -> Query[M]:
+        """A lazy query of the rows that have every word of the text and satisfy every filter, the best first.
+
+        A word is a run of letters, digits and accents, whole and in any case. The model says by `Settings.search` which
+        fields are looked at.
+
+        Args:
+            text: The words; a text without any finds nothing.
+            *filters: As for `find`.
+            sort: An order instead of the database's ranking.
+            limit: At most this many rows.
+            skip: Without this many rows at the start.
+            fields: Only these fields are read.
+            tx: The transaction to read in.
+        """
+        return self.find(*filters, sort=sort, limit=limit, skip=skip, fields=fields, tx=tx).search(text)
+
     async def find_one(
         self, *filters: FilterLike, sort: SortLike | None = None, tx: Transaction | None = None
     ) -> M | None:
@@ -217,6 +243,7 @@ class Repository(Generic[M]):
         limit: int = 50,
         after: str | None = None,
         sort: SortLike | None = None,
+        search: str | None = None,
         tx: Transaction | None = None,
     ) -> Page[M]:
         """One page of the rows that satisfy every filter, by cursor: nothing is skipped or seen twice.
@@ -226,12 +253,14 @@ class Repository(Generic[M]):
             limit: Rows of a page, 1 to 1,000.
             after: The `next_cursor` of the page before; None for the first.
             sort: The order; the key comes last by itself.
+            search: Only rows that have every word of this text; without a sort they come by key, not ranked.
             tx: The transaction to read in.
 
         Raises:
             InvalidCursorError: if `after` is malformed or belongs to another query.
         """
-        query = self.find(*filters, sort=sort, limit=limit).to_query()
+        found = self.find(*filters, sort=sort, limit=limit)
+        query = (found if search is None else found.search(search)).to_query()
         rows, cursor = await self._call("page", {**query, "after": after}, tx)
         page = cast("type[Page[M]]", Page[self.model])  # type: ignore[name-defined]
         return page.model_construct(items=rows, next_cursor=cursor, has_more=cursor is not None, limit=limit)
