@@ -282,6 +282,15 @@ async fn searches_that_make_no_sense_are_refused(backend: &'static str) {
     let hundred = (0..100).map(|number| format!("w{number} ")).collect::<String>();
     let row = all.create(document! { "name" => hundred.clone() }).await;
     assert_eq!(all.found(&hundred).await, [row]);
+    // Longer than any index takes: 1.2 MB of different words, and one word of 200 kB.
+    let long = (0..150_000).map(|number| format!("L{number}x ")).collect::<String>();
+    let long = all.create(document! { "name" => long, "age" => 1 }).await;
+    assert_eq!(all.found("l149999x l0x").await, [long]);
+    assert!(all.found("l150000x").await.is_empty());
+    let wide = all.create(document! { "name" => format!("wide {}", "q".repeat(200_000)) }).await;
+    assert_eq!(all.found("wide").await, [wide]);
+    assert_eq!(all.found(&format!("wide {}", "Q".repeat(200_000))).await, [wide]);
+    assert!(all.found(&"q".repeat(199_999)).await.is_empty());
     fresh.end().await;
 }
 

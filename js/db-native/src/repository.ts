@@ -94,6 +94,21 @@ export class Repository<M extends Model> {
     return this.#rows("find", this.#query(filter, options), options);
   }
 
+  /**
+   * The rows that have every word of the text, the best first unless there is a sort. A word is a run of letters, digits
+   * and accents, whole and in any case; the model says by `searchOf` which fields are looked at.
+   */
+  async search<K extends keyof Row<M> = keyof Row<M>>(
+    text: string,
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<SelectOptions<Row<M>, K>, "search"> = {},
+  ): Promise<Picked<M, K>[]> {
+    if (typeof text !== "string") {
+      throw new FarmDbError("invalid_query", `a search is a text, got ${typeof text}`, { argument: "search" });
+    }
+    return this.#rows("find", this.#query(filter, { ...options, search: text }), options);
+  }
+
   /** The rows as tagged JSON with stored names, exactly as they left the core: for passing on without parsing. */
   async findJson<K extends keyof Row<M> = keyof Row<M>>(
     filter: Filter<Row<M>> = {} as Filter<Row<M>>,

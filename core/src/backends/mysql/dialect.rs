@@ -102,6 +102,11 @@ pub(super) fn constant(value: &Value) -> String {
 pub(super) const PREFIX: &str = "zz";
 /// Longer words are in no index, with the prefix.
 const INDEXED_CHARACTERS: usize = 80;
+/// A text of more characters is in the index as one that may have every word: the server takes a time for prefixes that
+/// grows with the square of the length.
+pub(super) const INDEXED_LENGTH: usize = 20_000;
+/// What such a text has in the index; no word, because words have the prefix.
+pub(super) const LONG_TEXT: &str = "yyy";
 
 /// Whether the server's tokenizer takes a character for one of a word, beyond doubt.
 fn is_of_word(character: char) -> bool {
@@ -117,8 +122,10 @@ fn is_of_word(character: char) -> bool {
 /// What the full-text index is asked for; `None` where it surely knows none of the words, or not all of the rows.
 fn match_of(words: &Words) -> Option<Value> {
     let indexed = words.words.iter().filter(|word| word.chars().count() <= INDEXED_CHARACTERS);
-    let indexed: Vec<_> =
-        indexed.filter(|word| word.chars().all(is_of_word)).map(|word| format!("+{PREFIX}{word}")).collect();
+    let indexed: Vec<_> = indexed
+        .filter(|word| word.chars().all(is_of_word))
+        .map(|word| format!("+({LONG_TEXT} {PREFIX}{word})"))
+        .collect();
     (!words.uncommitted && !indexed.is_empty()).then(|| indexed.join(" ").into())
 }
 

@@ -137,6 +137,10 @@ impl Definitions for Postgres {
         Ok(format!("CREATE {unique}INDEX {name} ON {table} ({}){condition}", parts.join(", ")))
     }
 
+    fn why_no_search(&self) -> Option<String> {
+        None
+    }
+
     fn create_search(&self, entity: &Entity, _field: &Field) -> Result<Vec<String>> {
         let Some(vector) = vector(entity) else { return Ok(Vec::new()) };
         let (name, table) = (quote(&entity.search_name()), self.table(&entity.name));

@@ -43,6 +43,9 @@ pub(in crate::backends) trait Definitions: Dialect {
     /// The statement that makes an index.
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String>;
 
+    /// A query for the reasons, as `why`, for which no full-text index of this server finds every word.
+    fn why_no_search(&self) -> Option<String>;
+
     /// The statements that make the full-text index of a search field, under [`Entity::search_name`].
     fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>>;
 
@@ -137,9 +140,7 @@ async fn create_missing(
             }
         }
         if let Some(position) = entity.automatic.search.filter(|_| !existing.contains(&entity.search_name())) {
-            for statement in definitions.create_search(entity, &entity.fields[position])? {
-                command(session, &statement, Vec::new()).await?;
-            }
+            create_search(session, definitions, entity, &entity.fields[position]).await?;
             created.push(format!("full-text index on {}", entity.name));
         }
     }
@@ -149,6 +150,24 @@ async fn create_missing(
         command(session, &definitions.put_meta(), vec![key.into(), value.into()]).await?;
     }
     Ok(created)
+}
+
+async fn create_search(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+    entity: &Entity,
+    field: &Field,
+) -> Result<()> {
+    if let Some(question) = definitions.why_no_search()
+        && let Some(reason) = rows(session, &question, Vec::new()).await?.first()
+    {
+        let (name, why) = (definitions.name(), text(reason, "why"));
+        return Err(Error::unsupported(format!("{name}: {why}")).with("entity", entity.name.as_str()));
+    }
+    for statement in definitions.create_search(entity, field)? {
+        command(session, &statement, Vec::new()).await?;
+    }
+    Ok(())
 }
 
 /// Adds columns that the table does not have, where old rows can have a value for them.

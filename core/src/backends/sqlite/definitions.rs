@@ -109,6 +109,10 @@ impl Definitions for Sqlite {
         Ok(format!("CREATE {unique}INDEX {name} ON {table} ({}){condition}", parts.join(", ")))
     }
 
+    fn why_no_search(&self) -> Option<String> {
+        None
+    }
+
     /// An index whose text is the table's, kept by triggers. Its tokenizer divides at ASCII characters that are no letters
     /// or digits, of which our words have none, so its tokens are our words.
     fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>> {

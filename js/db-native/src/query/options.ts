@@ -20,6 +20,8 @@ export interface FindOptions<T> extends CallOptions {
   skip?: number | undefined;
   /** Whether soft-deleted rows are seen too. */
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text; the best first unless there is a sort. */
+  search?: string | undefined;
 }
 
 /** {@link FindOptions}, and which fields of them. */
@@ -75,6 +77,8 @@ export interface PageOptions<T, K extends keyof T> extends CallOptions {
   after?: string | null | undefined;
   fields?: readonly K[] | undefined;
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text; without a sort they come by key, not ranked. */
+  search?: string | undefined;
 }
 
 /** One page. */

@@ -11,6 +11,7 @@ export interface QueryParts {
   readonly skip?: number | undefined;
   readonly fields?: readonly PropertyKey[] | undefined;
   readonly deleted?: boolean | undefined;
+  readonly search?: string | undefined;
 }
 
 /** Arguments of one call, as the members of a JSON object. */
@@ -34,7 +35,7 @@ export class Arguments {
     if (parts.sort !== undefined) this.add("sort", writeSort(parts.sort, members));
     this.count("limit", parts.limit).count("skip", parts.skip);
     if (parts.fields !== undefined) this.add("fields", writeFields(parts.fields, members));
-    return this.plain("deleted", parts.deleted);
+    return this.plain("deleted", parts.deleted).plain("search", parts.search);
   }
 
   /** Adds a number of rows. */
