@@ -227,6 +227,8 @@ async fn narrowed_searches_agree(backend: &'static str) {
     let grouped = document! { "measures" => document! { "n" => document! { "$count" => true } }, "search" => "filler" };
     let Reply::Values(groups) = all.call(Verb::Aggregate, grouped).await.unwrap() else { panic!("expected groups") };
     assert_eq!(groups[0].as_map().unwrap()["n"], Value::Int(24));
+    let one = document! { "search" => "word", "filter" => document! { "id" => ids[4] } };
+    assert_eq!(all.ids(one).await, [ids[4]]);
     let distinct = document! { "field" => "language", "search" => "word" };
     let Reply::Values(values) = all.call(Verb::Distinct, distinct).await.unwrap() else { panic!("expected values") };
     assert_eq!(values, [Value::from("german")]);

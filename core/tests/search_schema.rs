@@ -155,6 +155,58 @@ async fn older_rows_are_found(backend: &'static str) {
     }
 }
 
+/// A contract where another field is searched, or none; the one before stays as a column.
+fn moved(auto: &str) -> Contract {
+    let field = |name: &str| {
+        let search = if name == auto { r#", "auto": "search", "search": ["title"]"# } else { "" };
+        format!(r#"{{"name": "{name}", "type": {{"kind": "text"}}, "nullable": true{search}}}"#)
+    };
+    let json = format!(
+        r#"{{"version": 1, "entities": [{{"name": "notes_{}", "fields": [
+        {{"name": "id", "type": {{"kind": "int"}}, "primary_key": true}},
+        {{"name": "title", "type": {{"kind": "text"}}}}, {}, {}]}}]}}"#,
+        "x".repeat(55),
+        field("one"),
+        field("two"),
+    );
+    Contract::parse(&json).unwrap()
+}
+
+async fn another_field_can_become_the_one_that_is_searched(backend: &'static str) {
+    let fresh = Fresh::open(backend, moved("one")).await;
+    let name = moved("").entities()[0].name.clone();
+    let write = async |database: &Database, id: i64| {
+        let record = document! { "id" => id, "title" => format!("word n{id}") };
+        let arguments = document! { "record" => record };
+        database.repository(&name).unwrap().call(Verb::Create, arguments, None).await.unwrap();
+    };
+    let count = async |database: &Database| {
+        let arguments = document! { "search" => "word" };
+        match database.repository(&name).unwrap().call(Verb::Count, arguments, None).await.unwrap() {
+            Reply::Count(count) => count,
+            _ => panic!("expected a count"),
+        }
+    };
+    write(&fresh.database, 1).await;
+    assert_eq!(count(&fresh.database).await, 1);
+    let none = reconnected(&fresh, moved("")).await;
+    write(&none, 2).await;
+    none.close().await.unwrap();
+    let other = fresh.another(moved("two"));
+    if backend == "mongodb" {
+        // A collection has one text index; the old one is in the way, and that is said.
+        assert!(other.connect(ContractMode::Check, true).await.is_err());
+    } else {
+        other.connect(ContractMode::Check, true).await.unwrap();
+        assert_eq!(count(&other).await, 2);
+        other.close().await.unwrap();
+    }
+    let back = reconnected(&fresh, moved("one")).await;
+    assert_eq!(count(&back).await, 2);
+    back.close().await.unwrap();
+    fresh.end().await;
+}
+
 async fn introspection_leaves_the_index_out(backend: &'static str) {
     let fresh = Fresh::open(backend, contract("text", r#""title""#)).await;
     call(&fresh.database, Verb::Create, document! { "record" => document! { "id" => "a", "title" => "b" } }).await;
@@ -171,6 +223,7 @@ async fn introspection_leaves_the_index_out(backend: &'static str) {
 on_every_backend!(
     random_searches_find_what_the_matcher_finds,
     older_rows_are_found,
+    another_field_can_become_the_one_that_is_searched,
     introspection_leaves_the_index_out,
 );
 

@@ -177,6 +177,7 @@ class Repository(Generic[M]):
         limit: int | None = None,
         skip: int = 0,
         order: Sequence[str] = (),
+        search: str | None = None,
         tx: Transaction | None = None,
     ) -> list[dict[str, Any]]:
         """Groups of rows and what is computed of each; sums of ints, decimals and floats are exact.
@@ -202,6 +203,7 @@ class Repository(Generic[M]):
             limit: At most so many rows of the result.
             skip: Without the first ones.
             order: The order of the rows that `$first` and `$last` look at.
+            search: Only rows that have every word of this text.
             tx: The transaction to read in.
 
         Raises:
@@ -210,6 +212,7 @@ class Repository(Generic[M]):
         """
         arguments = {
             "filter": self.find(*filters).to_query().get("filter", {}),
+            "search": search,
             "group": self._stored_operands(group),
             "measures": self._stored_operands(measures),
             "having": dict(having or {}),

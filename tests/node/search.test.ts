@@ -38,6 +38,7 @@ describe.each(BACKENDS)("search on %s", (backend) => {
     expect(await notes.count({}, { search: "moon" })).toBe(2);
     expect(await notes.exists({}, { search: "moonlights" })).toBe(false);
     expect((await notes.findOne({}, { search: "über" }))?.id).toBe(2);
+    expect(await notes.aggregate({}, { search: "moon", measures: { n: { $count: true } } })).toEqual([{ n: 2 }]);
     const { rows, next } = await notes.page({}, { search: "moon", limit: 1 });
     expect(rows.map(({ id }) => id)).toEqual([1]);
     expect((await notes.page({}, { search: "moon", limit: 1, after: next })).rows.map(({ id }) => id)).toEqual([2]);

@@ -111,6 +111,8 @@ async def test_a_search_is_a_query(db: Database) -> None:
     assert await names(people.find({"name": "Ada"}).search("programmer")) == ["Ada"]
     ordered = await people.search("programmer", sort="-name", limit=1, skip=1, fields=["name"])
     assert [row.name for row in ordered] == ["Ada"]
+    (totals,) = await people.aggregate(search="programmer", measures={"people": {"$count": True}})
+    assert totals == {"people": 2}
     page = await people.page(search="programmer", limit=1)
     rest = await people.page(search="programmer", limit=1, after=page.next_cursor)
     assert sorted(row.name for row in [*page.items, *rest.items]) == ["Ada", "Eve"]

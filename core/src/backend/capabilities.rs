@@ -58,4 +58,6 @@ capabilities! {
     moment_precision: i64,
     /// Days and times of day are told from text where the contract leaves the type free.
     free_days: bool,
+    /// A search sees every committed row at once; elsewhere one beside many writes may miss rows for a moment.
+    search_at_once: bool,
 }

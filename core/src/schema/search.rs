@@ -1,6 +1,6 @@
 //! The search field: which fields its words come from, and the words of a row.
 
-use super::entity::{Entity, check_name};
+use super::entity::Entity;
 use super::field::{Auto, Field, FieldType};
 use super::path::Path;
 use crate::error::{Error, Result};
@@ -9,6 +9,9 @@ use crate::value::Value;
 
 /// Names that the column of a full-text index cannot have in SQLite.
 const TAKEN: [&str; 2] = ["rank", "rowid"];
+
+/// Bytes of a name that every database takes.
+const LONGEST_NAME: usize = 63;
 
 /// Whether a field can hold the words of others: nullable text that nobody else has a say in.
 pub(super) fn fits(field: &Field) -> bool {
@@ -29,7 +32,6 @@ pub(super) fn sources(entity: &Entity) -> Result<Vec<Path>> {
         }
     }
     let Some(position) = entity.automatic.search else { return Ok(Vec::new()) };
-    check_name(&entity.search_name(), "index")?;
     let field = &entity.fields[position];
     let wrong = |path: &str, why: &str| {
         Error::invalid_schema(format!("field {:?} cannot search {path:?}: {why}", field.name))
@@ -52,9 +54,14 @@ pub(super) fn sources(entity: &Entity) -> Result<Vec<Path>> {
 }
 
 impl Entity {
-    /// The name of the full-text index.
+    /// The name of the full-text index, one for each field that may be searched; a hash where it would be too long.
     pub fn search_name(&self) -> String {
-        format!("_farm_search_{}", self.name)
+        let field = self.automatic.search.map_or("", |position| &self.fields[position].name);
+        let name = format!("_farm_search_{}_{field}", self.name);
+        if name.len() <= LONGEST_NAME {
+            return name;
+        }
+        format!("_farm_search_{}", &super::canonical::hash(&name)[..32])
     }
 
     /// Whether a column is one that the words come from.

@@ -192,7 +192,7 @@ export class Repository<M extends Model> {
     filter: Filter<Row<M>> = {} as Filter<Row<M>>,
     options: AggregateOptions<Row<M>> = {},
   ): Promise<Record<string, unknown>[]> {
-    const { group = {}, measures = {}, having, sort, limit, skip, order, deleted } = options;
+    const { group = {}, measures = {}, having, sort, limit, skip, order, deleted, search } = options;
     const args = new Arguments()
       .add("filter", writeFilter(filter, this.#members))
       .add("group", JSON.stringify(this.#stored(group)))
@@ -202,7 +202,8 @@ export class Repository<M extends Model> {
       .count("limit", limit)
       .count("skip", skip)
       .add("order", order === undefined ? undefined : writeSort(order, this.#members))
-      .plain("deleted", deleted);
+      .plain("deleted", deleted)
+      .plain("search", search);
     const rows: unknown[] = await parsed(() => this.#call("aggregate", args, options));
     return rows.map((row) => readAny(row) as Record<string, unknown>);
   }

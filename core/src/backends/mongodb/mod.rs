@@ -52,6 +52,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 6_144,
     moment_precision: 1000,
     free_days: false,
+    search_at_once: true,
 };
 
 /// How long `close` waits for work under way.

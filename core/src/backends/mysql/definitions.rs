@@ -256,7 +256,6 @@ impl Definitions for Mysql {
     /// An index on a hidden column, in which every word has a prefix.
     fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>> {
         let name = quote(&entity.search_name());
-        check_name(entity, &entity.search_name())?;
         let (table, column, collation) = (self.table(&entity.name), quote(&field.name), self.collation());
         let words = format!("CONCAT('{WORD_PREFIX}', REPLACE({column}, ' ', ' {WORD_PREFIX}'))");
         let value = format!("IF(CHAR_LENGTH({column}) > {INDEXED_LENGTH}, '{LONG_TEXT}', {words})");

@@ -108,10 +108,11 @@ pub(super) const INDEXED_LENGTH: usize = 20_000;
 /// What such a text has in the index; no word, because words have the prefix.
 pub(super) const LONG_TEXT: &str = "yyy";
 
-/// Whether the server's tokenizer takes a character for one of a word, beyond doubt.
+/// Whether the server's tokenizer takes a character for one of a word, beyond doubt: its table of letters is older than some
+/// of them.
 fn is_of_word(character: char) -> bool {
     match character {
-        '\u{c0}'..='\u{24f}' | '\u{388}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{52f}' => {
+        '\u{c0}'..='\u{233}' | '\u{388}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{4f9}' => {
             character.is_alphabetic()
         }
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}' => true,

@@ -55,6 +55,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 30,
     moment_precision: 1,
     free_days: true,
+    search_at_once: false,
 };
 
 /// How long `close` waits for work under way.

@@ -52,6 +52,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_places: 6_144,
     moment_precision: 1,
     free_days: true,
+    search_at_once: true,
 };
 
 /// How long `close` waits for work under way.

@@ -66,6 +66,8 @@ export interface AggregateOptions<T> extends CallOptions {
   order?: Sort<T> | undefined;
   /** Whether soft-deleted rows are seen too. */
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text. */
+  search?: string | undefined;
 }
 
 /** Rows in pages of `limit`, after a cursor. */
