@@ -1,4 +1,4 @@
-//! The shared cases of pages and stored values (`tests/cases/*.json`), replayed through every database.
+//! The shared cases of pages, stored values and searches (`tests/cases/*.json`), replayed through every database.
 
 mod backends;
 
@@ -72,7 +72,7 @@ impl Fixture {
 
     /// What one case was to give and gave, where the two differ.
     async fn check(&self, case: &Map, got: Result<Value>, wanted: Value) -> Option<String> {
-        self.call(case, Verb::DeleteMany, document! { "all" => true }).await.unwrap();
+        self.call(case, Verb::DeleteMany, document! { "all" => true, "hard" => true }).await.unwrap();
         let got = tagged::to_string(&got.unwrap_or_else(|error| Value::Map(document! { "error" => error.code() })));
         let wanted = tagged::to_string(&wanted);
         let name = case["name"].as_text().unwrap();
@@ -101,6 +101,23 @@ impl Fixture {
             let Some(next) = next else { return Ok(Value::List(pages)) };
             query.insert("after".to_owned(), next.into());
         }
+    }
+
+    /// The ids that a search finds after the writes, ascending unless there is a sort.
+    async fn found(&self, case: &Map) -> Result<Value> {
+        for write in case.get("writes").and_then(Value::as_list).unwrap_or_default() {
+            let [verb, arguments] = write.as_list().unwrap() else { panic!("a verb and its arguments") };
+            let verb = Verb::parse(verb.as_text().unwrap()).unwrap();
+            self.call(case, verb, arguments.as_map().unwrap().clone()).await.unwrap();
+        }
+        let mut query = case.clone();
+        query.retain(|name, _| ["search", "filter", "sort", "limit", "skip"].contains(&name.as_str()));
+        let Reply::Rows(rows) = self.call(case, Verb::Find, query).await? else { panic!("rows") };
+        let mut ids: Vec<_> = (0..rows.len()).map(|row| rows.document(row).unwrap()["id"].as_int().unwrap()).collect();
+        if !case.contains_key("sort") {
+            ids.sort_unstable();
+        }
+        Ok(Value::List(ids.into_iter().map(Value::Int).collect()))
     }
 
     /// The row that `create` returns, which `get` must return too.
@@ -164,4 +181,20 @@ async fn values_are_stored_as_the_cases_say(backend: &'static str) {
     app.fresh.end().await;
 }
 
-on_every_backend!(pages_follow_each_other_as_the_cases_say, values_are_stored_as_the_cases_say);
+async fn searches_find_what_the_cases_say(backend: &'static str) {
+    let app = open(backend, "search.json", 110).await;
+    let mut failures = Vec::new();
+    for case in &app.cases {
+        app.call(case, Verb::CreateMany, document! { "records" => case["documents"].clone() }).await.unwrap();
+        let found = app.found(case).await;
+        failures.extend(app.check(case, found, case["expect"].clone()).await);
+    }
+    assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), app.cases.len(), failures.join("\n"));
+    app.fresh.end().await;
+}
+
+on_every_backend!(
+    pages_follow_each_other_as_the_cases_say,
+    values_are_stored_as_the_cases_say,
+    searches_find_what_the_cases_say,
+);

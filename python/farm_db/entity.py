@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Who makes a key of this type that Python has no value for.
 _GENERATED = {"int": "auto_increment", "uuid": "uuid", "object_id": "object_id"}
+
+
+#: The attribute of `SearchableMixin`.
+_SEARCH_FIELD = "search_vector"
 
 
 @dataclass(eq=False)
@@ -87,13 +91,20 @@ class Entity:
 
     def definition(self, name: str) -> dict[str, Any]:
         """The entity of the contract, stored under `name`."""
-        fields = [_definition(field, is_key=field.attribute in self.key) for field in self.fields.values()]
+        fields = [self._definition(field) for field in self.fields.values()]
         definition: dict[str, Any] = {"name": name, "fields": fields}
         indexes = self._indexes()
         if indexes:
             definition["indexes"] = indexes
         if self.relations:
             definition["relations"] = [relation.definition(self.model) for relation in self.relations.values()]
+        return definition
+
+    def _definition(self, field: FieldPlan) -> dict[str, Any]:
+        definition = _definition(field, is_key=field.attribute in self.key)
+        if field.options.auto == "search":
+            sources = self.model.__farm_setting__("search", ())
+            definition["search"] = [resolve(path, self.fields)[0] for path in sources]
         return definition
 
     def _indexes(self) -> list[dict[str, Any]]:
@@ -195,7 +206,23 @@ def _build(model: type[Document]) -> Entity:
     if not key:
         hint = "give one field `Field(primary_key=True)`, or the class `abstract=True`"
         raise InvalidSchemaError(f"{name} has no primary key: {hint}", {"model": name})
+    _mark_search(model, fields)
     return Entity(model, fields, key)
+
+
+def _mark_search(model: type[Document], fields: dict[str, FieldPlan]) -> None:
+    """Lets the core fill in the search field of a model whose Settings say what is searched."""
+    sources = model.__farm_setting__("search", ())
+    name, is_list = model.__name__, isinstance(sources, (list, tuple))
+    if not is_list or not all(isinstance(path, str) for path in sources):
+        raise InvalidSchemaError(f"{name}: Settings.search must be a list of fields", {"model": name})
+    if not sources or any(field.options.auto == "search" for field in fields.values()):
+        return
+    field = fields.get(_SEARCH_FIELD)
+    if field is None:
+        hint = 'add SearchableMixin, or a field `Field(default=None, auto="search")`'
+        raise InvalidSchemaError(f"{name} has Settings.search but no search field: {hint}", {"model": name})
+    fields[_SEARCH_FIELD] = replace(field, options=replace(field.options, auto="search"))
 
 
 def _definition(field: FieldPlan, *, is_key: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Generated: TypeAlias = Literal["auto_increment", "uuid", "object_id"]
-Auto: TypeAlias = Literal["created", "updated", "version", "deleted", "deleted_flag"]
+Auto: TypeAlias = Literal["created", "updated", "version", "deleted", "deleted_flag", "search"]
 
 
 class FieldOptions(TypedDict, total=False):
@@ -111,7 +111,7 @@ def Field(  # noqa: N802 - named as in Pydantic, which it replaces
             or an `"object_id"`.
         auto: What the core fills in: the moment of creation (`"created"`) or of the last write (`"updated"`), the
             optimistic `"version"`, the moment of a soft delete (`"deleted"`) and the flag beside it
-            (`"deleted_flag"`).
+            (`"deleted_flag"`), the words of the fields that `Settings.search` names (`"search"`).
         **options: Everything else that `pydantic.Field` takes.
 
     Returns:

@@ -86,12 +86,20 @@ class MetadataMixin(BaseModel):
 
 
 class SearchableMixin(BaseModel):
-    """A text column made from other fields."""
+    """The words of other fields, for `search`.
+
+    `class Settings: search = ["name", "profile.bio", "tags"]` names the fields (text, lists of text, also inside nested
+    models), and the core keeps `search_vector` true on every write. Without it `search_vector` is a plain column, which
+    `update_search_vector` fills.
+    """
 
     search_vector: str | None = None
 
     def update_search_vector(self, fields: Iterable[str]) -> None:
-        """Makes the search text from these fields; dotted paths lead into nested models and dicts."""
+        """Makes the search text from these fields; dotted paths lead into nested models and dicts.
+
+        Only for a model without `Settings.search`: there the core makes it.
+        """
         words = [word for path in fields for word in _words(_at(self, path))]
         self.search_vector = " ".join(words).lower()
 

@@ -71,7 +71,8 @@ class Document(BaseModel, metaclass=DocumentMeta):
         abstract: The class is only a base for others, without a table.
 
     An inner `class Settings` may have `name`, `collection` or `table` (the same), `indexes` (`"name"`, `"-name"`,
-    `Index(...)`, `[("a", 1), ("b", -1)]`; those of base classes are added), `validate_on_save` (run all validators
+    `Index(...)`, `[("a", 1), ("b", -1)]`; those of base classes are added), `search` (the fields and paths whose words
+    `search` looks for; see `SearchableMixin`), `validate_on_save` (run all validators
     again before an instance is written) and `use_enum_values` (as in Pydantic's configuration).
 
     On the class, fields are columns: `Resource.name == "x"` is a condition for `find`.
@@ -147,6 +148,19 @@ class Document(BaseModel, metaclass=DocumentMeta):
     ) -> Query[Self]:
         """A lazy query of the rows that satisfy every filter; see `Repository.find`."""
         return repository_of(cls).find(*filters, sort=sort, limit=limit, skip=skip, include=include, tx=tx)
+
+    @classmethod
+    def search(
+        cls,
+        text: str,
+        *filters: FilterLike,
+        sort: SortLike | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+        tx: Transaction | None = None,
+    ) -> Query[Self]:
+        """A lazy query of the rows that have every word of the text, the best first; see `Repository.search`."""
+        return repository_of(cls).search(text, *filters, sort=sort, limit=limit, skip=skip, tx=tx)
 
     @classmethod
     async def find_one(
@@ -277,7 +291,7 @@ class _Verb:
         return self.function.__get__(instance, owner)
 
 
-for _name in ("find", "find_one", "get", "create", "count", "insert", "save", "update", "delete", "refresh"):
+for _name in ("find", "search", "find_one", "get", "create", "count", "insert", "save", "update", "delete", "refresh"):
     _verb = _Verb(Document.__dict__[_name])
     _verb.__set_name__(Document, _name)
     type.__setattr__(Document, _name, _verb)

@@ -50,7 +50,18 @@ class Query(Generic[M]):
     `await query` gives the list of models, `async for row in query` streams them.
     """
 
-    __slots__ = ("_deleted", "_fields", "_filters", "_include", "_limit", "_repository", "_skip", "_sort", "_tx")
+    __slots__ = (
+        "_deleted",
+        "_fields",
+        "_filters",
+        "_include",
+        "_limit",
+        "_repository",
+        "_search",
+        "_skip",
+        "_sort",
+        "_tx",
+    )
 
     def __init__(
         self,
@@ -70,6 +81,7 @@ class Query(Generic[M]):
         self._fields: tuple[str, ...] = ()
         self._include: tuple[str, ...] = ()
         self._deleted = False
+        self._search: str | None = None
         self._tx = tx
 
     # Narrowing.
@@ -77,6 +89,16 @@ class Query(Generic[M]):
     def find(self, *filters: FilterLike) -> Self:
         """The same, and every one of these filters holds."""
         return self._with(_filters=self._filters + filters)
+
+    def search(self, text: str) -> Self:
+        """Only the rows that have every word of the text; the best first unless there is a sort.
+
+        Raises:
+            InvalidQueryError: if it is no text.
+        """
+        if not isinstance(text, str):
+            raise InvalidQueryError(f"a search is a text, got {type(text).__name__}")
+        return self._with(_search=text)
 
     def sort(self, *keys: SortLike) -> Self:
         """Ordered by these keys after those given before; `-` is from large to small."""
@@ -187,6 +209,8 @@ class Query(Generic[M]):
         query: dict[str, Any] = {}
         if self._filters:
             query["filter"] = compile_filters(self._filters, self._repository.entity.scope)
+        if self._search is not None:
+            query["search"] = self._search
         if sort := sort_of(self._sort_parts(), fields):
             query["sort"] = sort
         if self._limit is not None:

@@ -128,6 +128,32 @@ class Repository(Generic[M]):
         query = query.fields(*fields) if fields else query
         return query.include(*include) if include else query
 
+    def search(
+        self,
+        text: str,
+        *filters: FilterLike,
+        sort: SortLike | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+        fields: Sequence[str | Column[Any]] = (),
+        tx: Transaction | None = None,
+    ) -> Query[M]:
+        """A lazy query of the rows that have every word of the text and satisfy every filter, the best first.
+
+        A word is a run of letters, digits and accents, whole and in any case. The model says by `Settings.search` which
+        fields are looked at.
+
+        Args:
+            text: The words; a text without any finds nothing.
+            *filters: As for `find`.
+            sort: An order instead of the database's ranking.
+            limit: At most this many rows.
+            skip: Without this many rows at the start.
+            fields: Only these fields are read.
+            tx: The transaction to read in.
+        """
+        return self.find(*filters, sort=sort, limit=limit, skip=skip, fields=fields, tx=tx).search(text)
+
     async def find_one(
         self,
         *filters: FilterLike,
@@ -171,6 +197,7 @@ class Repository(Generic[M]):
         limit: int | None = None,
         skip: int = 0,
         order: Sequence[str] = (),
+        search: str | None = None,
         tx: Transaction | None = None,
     ) -> list[dict[str, Any]]:
         """Groups of rows and what is computed of each; sums of ints, decimals and floats are exact.
@@ -196,6 +223,7 @@ class Repository(Generic[M]):
             limit: At most so many rows of the result.
             skip: Without the first ones.
             order: The order of the rows that `$first` and `$last` look at.
+            search: Only rows that have every word of this text.
             tx: The transaction to read in.
 
         Raises:
@@ -204,6 +232,7 @@ class Repository(Generic[M]):
         """
         arguments = {
             "filter": self.find(*filters).to_query().get("filter", {}),
+            "search": search,
             "group": self._stored_operands(group),
             "measures": self._stored_operands(measures),
             "having": dict(having or {}),
@@ -238,6 +267,7 @@ class Repository(Generic[M]):
         after: str | None = None,
         sort: SortLike | None = None,
         include: Sequence[Related] = (),
+        search: str | None = None,
         tx: Transaction | None = None,
     ) -> Page[M]:
         """One page of the rows that satisfy every filter, by cursor: nothing is skipped or seen twice.
@@ -248,12 +278,14 @@ class Repository(Generic[M]):
             after: The `next_cursor` of the page before; None for the first.
             sort: The order; the key comes last by itself.
             include: Relations whose rows are loaded too; see `Query.include`.
+            search: Only rows that have every word of this text; without a sort they come by key, not ranked.
             tx: The transaction to read in.
 
         Raises:
             InvalidCursorError: if `after` is malformed or belongs to another query.
         """
-        query = self.find(*filters, sort=sort, limit=limit, include=include).to_query()
+        found = self.find(*filters, sort=sort, limit=limit, include=include)
+        query = (found if search is None else found.search(search)).to_query()
         rows, cursor = await self._call("page", {**query, "after": after}, tx)
         page = cast("type[Page[M]]", Page[self.model])  # type: ignore[name-defined]
         return page.model_construct(items=rows, next_cursor=cursor, has_more=cursor is not None, limit=limit)

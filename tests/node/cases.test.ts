@@ -32,6 +32,10 @@ interface Case {
   array_filters?: any;
   limit?: number;
   after?: string;
+  skip?: number;
+  search?: string;
+  /** Verbs of the core with their arguments, before the search. */
+  writes?: [verb: string, args: any][];
   expect: any;
   /** Facts that the backend must declare for the case to say something. */
   needs?: Record<string, unknown>;
@@ -97,6 +101,18 @@ function replay(file: string, run: Run, creates = false): void {
   });
 }
 
+/** The verbs of the core by the methods of a repository. */
+const WRITES: Record<string, (repository: any, args: any) => Promise<unknown>> = {
+  create: (repository, { record }) => repository.create(record),
+  update: (repository, { id, changes }) => repository.update(id, changes),
+  update_many: (repository, { filter, update }) => repository.updateMany(filter, update),
+  replace: (repository, { id, record }) => repository.replace(id, record),
+  upsert: (repository, { record, on }) => repository.upsert(record, { on }),
+  find_one_and_update: (repository, { filter, update }) => repository.findOneAndUpdate(filter, update),
+  delete: (repository, { id }) => repository.delete(id),
+  delete_many: (repository, { filter }) => repository.deleteMany(filter),
+};
+
 const ids = (rows: { id: unknown }[]) => rows.map((row) => row.id);
 
 replay("filters.json", async (_db, repository, { filter }) => ids(await repository.find(filter, { sort: "id" })));
@@ -134,6 +150,14 @@ replay(
   },
   true,
 );
+
+replay("search.json", async (_db, repository, { writes, search, filter, sort, limit, skip }) => {
+  for (const [verb, args] of writes ?? []) await WRITES[verb]!(repository, args);
+  const found = ids(await repository.search(search, filter, { sort, limit, skip })) as number[];
+  const count = await repository.count(filter, { search });
+  if (limit === undefined) expect(count).toBe(found.length);
+  return sort === undefined ? found.sort((one, other) => one - other) : found;
+});
 
 function isAutomatic(model: Model<any>, attribute: string): boolean {
   return model.fields[attribute]?.definition.auto !== undefined;

@@ -62,4 +62,6 @@ capabilities! {
     foreign_keys: bool,
     /// A transaction can keep others from writing the rows that it reads.
     row_locks: bool,
+    /// A search sees every committed row at once; elsewhere one beside many writes may miss rows for a moment.
+    search_at_once: bool,
 }

@@ -4,6 +4,7 @@ mod contract;
 mod mongodb;
 mod mysql;
 mod postgres;
+mod search;
 mod sql;
 mod sqlite;
 

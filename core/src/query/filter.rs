@@ -95,8 +95,20 @@ pub enum Test {
     Modulo(i64, i64),
     /// Several tests of the same path, all of which hold (`{$gt: 1, $lt: 5}`).
     Both(Vec<Test>),
+    /// Text in which each of these words stands between blanks, as the search field has them; no words match nothing.
+    Words(Words),
     /// The test does not hold (also when the path is missing).
     Not(Box<Test>),
+}
+
+/// What a full-text search looks for.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// Different words, in small letters; see [`super::words`].
+    pub words: Vec<String>,
+    /// Whether rows may be among the answers that the transaction itself has written, and which an index that knows
+    /// committed rows only does not have.
+    pub uncommitted: bool,
 }
 
 /// The names of `$type`: our own names and MongoDB's aliases (`string`, `long`, `double`, `objectId`, `number` ...).

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use super::filter::{Comparison, Filter, Test, TypeName};
+use super::words::has_words;
 use crate::schema::Path;
 use crate::value::{Map, Value, canonical_order, type_rank};
 
@@ -170,6 +171,7 @@ pub(super) fn holds_for(test: &Test, value: Option<&Value>) -> bool {
         },
         Test::AllOf(tests) => !tests.is_empty() && tests.iter().all(|test| holds_for(test, value)),
         Test::Both(tests) => tests.iter().all(|test| holds_for(test, value)),
+        Test::Words(wanted) => matches!(value, Some(Value::Text(text)) if has_words(text, &wanted.words)),
         Test::Not(test) => !holds_for(test, value),
     }
 }
@@ -238,10 +240,13 @@ pub(super) fn truncated(value: &Value) -> Option<i64> {
 /// list is one value, what is missing is none.
 pub fn values_at<'a>(document: &'a Map, path: &Path) -> Vec<&'a Value> {
     let (first, rest) = split(path, Root::Columns);
+    document.get(first).map(|value| values_below(value, rest)).unwrap_or_default()
+}
+
+/// The values that `legs` reach inside a column's value, as [`values_at`] counts them.
+pub fn values_below<'a>(value: &'a Value, legs: &[String]) -> Vec<&'a Value> {
     let mut found = Vec::new();
-    if let Some(value) = document.get(first) {
-        collect(value, rest, &mut found);
-    }
+    collect(value, legs, &mut found);
     found
 }
 

@@ -31,13 +31,15 @@ mod reach;
 mod sort;
 mod sort_key;
 mod update;
+mod words;
 
 pub use aggregate::Aggregation;
 pub(crate) use apply::identical;
 pub(crate) use arithmetic::plus;
-pub use filter::{Comparison, Expression, Filter, Test, TypeName};
+pub use filter::{Comparison, Expression, Filter, Test, TypeName, Words};
 pub use grouping::Grouping;
-pub use matcher::{matches, values_at};
+pub use matcher::{matches, values_at, values_below};
 pub use sort::{Sort, SortField};
 pub use sort_key::SortKey;
 pub use update::{Assignment, Push, Update};
+pub use words::{MAX_WORDS, has_words, words};

@@ -89,7 +89,7 @@ fn parse_sort(items: &Field, value: &Value) -> Result<Sort> {
             vec![SortField { path, descending: direction(order).map_err(|_| wrong())? }]
         }
     };
-    Ok(Sort { fields })
+    Ok(Sort { fields, ranked: false })
 }
 
 fn parse_add(items: &Field, value: &Value) -> Result<Vec<Value>> {

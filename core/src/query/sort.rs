@@ -22,6 +22,8 @@ pub struct SortField {
 pub struct Sort {
     /// The parts; empty for no order.
     pub fields: Vec<SortField>,
+    /// Whether the rows that a full-text search finds come in the engine's own order, and only equal ones in this one.
+    pub ranked: bool,
 }
 
 impl Sort {
@@ -36,7 +38,7 @@ impl Sort {
             fields.push(SortField { path, descending });
         }
         refuse_parallel(&fields, entity)?;
-        Ok(Self { fields })
+        Ok(Self { fields, ranked: false })
     }
 
     /// This order, then the key where it is not part of it already: no two rows are equal.

@@ -19,7 +19,7 @@ impl Repository {
         let (having, sort) = (arguments.map("having")?, arguments.take("sort"));
         let (limit, skip) = (arguments.int("limit")?, arguments.int("skip")?);
         let mut query = Map::new();
-        for name in ["filter", "deleted"] {
+        for name in ["filter", "search", "deleted"] {
             query.insert(name.to_owned(), arguments.take(name));
         }
         let order = arguments.take("order");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::query::{Comparison, Filter, Sort, Test, Update};
+use crate::query::{Comparison, Filter, MAX_WORDS, Sort, Test, Update, Words, words};
 use crate::schema::{Entity, Path};
 use crate::value::{Map, Value};
 
@@ -14,11 +14,13 @@ pub(super) struct Arguments {
     verb: &'static str,
     /// The filter as it was written, where conditions on related rows were put in other words.
     written: Option<Map>,
+    /// Whether the call is part of a transaction.
+    inside: bool,
 }
 
 impl Arguments {
-    pub(super) fn new(map: Map, verb: &'static str) -> Self {
-        Self { map, verb, written: None }
+    pub(super) fn new(map: Map, verb: &'static str, inside: bool) -> Self {
+        Self { map, verb, written: None, inside }
     }
 
     fn wrong(&self, name: &str, wanted: &str) -> Error {
@@ -142,15 +144,46 @@ impl Arguments {
         }
     }
 
+    /// The rows that have every word of a text.
+    fn search(&self, text: &str, entity: &Entity) -> Result<Filter> {
+        let refused = |message: String| Error::invalid_query(message).with("argument", "search");
+        let position = entity.automatic.search.ok_or_else(|| {
+            refused(format!("{} has no search field, whose words could be looked for", entity.name))
+                .with("entity", entity.name.as_str())
+        })?;
+        let mut different: Vec<String> = Vec::new();
+        for word in words(text) {
+            if !different.contains(&word) {
+                different.push(word);
+            }
+            if different.len() > MAX_WORDS {
+                return Err(refused(format!("a search has up to {MAX_WORDS} different words")));
+            }
+        }
+        let path = Path::resolve(entity, &entity.fields[position].name)?;
+        Ok(Filter::At(path, Test::Words(Words { words: different, uncommitted: self.inside })))
+    }
+
     /// The keys of a query; what is left belongs to the verb.
     pub(super) fn query(&mut self, entity: &Entity) -> Result<Query> {
         let resolved = self.map("filter")?;
         let deleted = self.flag("deleted", false)?;
         let filter = Filter::parse(&resolved, entity)?;
-        let document = self.written.take().unwrap_or(resolved);
+        let mut document = self.written.take().unwrap_or(resolved);
+        let (filter, ranked) = match self.text("search")? {
+            Some(text) => {
+                let found = self.search(&text, entity)?;
+                document.insert("$search".to_owned(), text.into());
+                (found.and(filter), true)
+            }
+            None => (filter, false),
+        };
         let is_empty = filter.is_all();
         let filter = living(filter, entity, deleted)?;
-        let sort = Sort::parse(&self.take("sort"), entity)?;
+        let mut sort = Sort::parse(&self.take("sort"), entity)?;
+        if ranked && sort.fields.is_empty() {
+            sort = Sort { ranked, ..sort.with_key(entity) };
+        }
         let names = self.list("fields")?;
         let columns = self.positions(entity, &names)?;
         let columns = if columns.is_empty() { (0..entity.fields.len()).collect() } else { columns };

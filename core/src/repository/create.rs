@@ -78,13 +78,13 @@ impl Repository {
             return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found"))
                 .with("field", name.as_str()));
         }
-        let changes = self.stored_changes(self.changes_on_conflict(&row, &given, &on, now))?;
-        let conflict = Conflict { on, row, changes };
-        if self.checked_references()?.is_some() {
-            return Ok(Reply::Row(Some(self.upsert_by_hand(&conflict, tx).await?)));
-        }
+        let (changes, alone) = self.changes_on_conflict(&row, &given, &on, now);
+        let conflict = Conflict { on, row, changes: self.stored_changes(changes)? };
+        let alone = alone && self.checked_references()?.is_none();
         let insert = Insert { entity: &self.entity, conflict: Some(conflict.clone()) };
-        let Some(statement) = supported(self.database.backend().compile(&Operation::Insert(insert)))? else {
+        let compiled =
+            if alone { supported(self.database.backend().compile(&Operation::Insert(insert)))? } else { None };
+        let Some(statement) = compiled else {
             return Ok(Reply::Row(Some(self.upsert_by_hand(&conflict, tx).await?)));
         };
         let mut lease = self.lease(Verb::Upsert, tx).await?;
@@ -125,14 +125,15 @@ impl Repository {
         .with("entity", entity.name.as_str()))
     }
 
-    /// What an existing row gets: the fields that the caller gave, beside its key and its creation.
-    fn changes_on_conflict(&self, row: &[Value], given: &[bool], on: &[usize], now: DateTime) -> Changes {
+    /// What an existing row gets: the fields that the caller gave, beside its key and its creation; and whether the engine
+    /// can do it alone, because the words of the search field follow from the caller's fields.
+    fn changes_on_conflict(&self, row: &[Value], given: &[bool], on: &[usize], now: DateTime) -> (Changes, bool) {
         let entity = &self.entity;
         let automatic = &entity.automatic;
         let kept = |position: usize| {
             entity.key.contains(&position)
                 || on.contains(&position)
-                || [automatic.created, automatic.updated, automatic.version].contains(&Some(position))
+                || [automatic.created, automatic.updated, automatic.version, automatic.search].contains(&Some(position))
         };
         let positions = (0..row.len()).filter(|position| given[*position] && !kept(*position));
         let mut changes = Changes(positions.map(|position| (position, SetTo::Value(row[position].clone()))).collect());
@@ -144,11 +145,18 @@ impl Repository {
                 }
             }
         }
+        let is_new = |position: usize| changes.0.iter().any(|(known, _)| *known == position);
+        let mut sources = entity.sources.iter().map(|path| path.column);
+        let touched = sources.clone().any(is_new);
+        let alone = !touched || sources.all(|position| is_new(position) || on.contains(&position));
+        if let Some(position) = automatic.search.filter(|_| touched && alone) {
+            changes.0.push((position, SetTo::Value(row[position].clone())));
+        }
         touch(entity, &mut changes, now);
         if changes.0.is_empty() {
             // There must be something to set for the row to be returned.
             changes.0.push((on[0], SetTo::Value(row[on[0]].clone())));
         }
-        changes
+        (changes, alone)
     }
 }

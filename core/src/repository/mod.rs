@@ -168,7 +168,7 @@ impl Repository {
 
     /// Calls a verb.
     pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
-        let mut arguments = Arguments::new(arguments, verb.name());
+        let mut arguments = Arguments::new(arguments, verb.name(), tx.is_some());
         self.resolve_related(&mut arguments, tx).await?;
         match self.take_includes(verb, &mut arguments)? {
             None => self.dispatch(verb, arguments, tx).await,

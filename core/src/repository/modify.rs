@@ -55,8 +55,34 @@ fn as_changes(entity: &Entity, update: &Update, now: DateTime) -> Option<Changes
         };
         changes.0.push((path.column, set));
     }
+    search_with(entity, &mut changes)?;
     touch(entity, &mut changes, now);
     Some(changes)
+}
+
+/// Adds the words of the search field where the changes are about it; `None` where they are not all known before a row is
+/// read.
+pub(super) fn search_with(entity: &Entity, changes: &mut Changes) -> Option<()> {
+    let Some(position) = entity.automatic.search else { return Some(()) };
+    let is_changed = |column: usize| changes.0.iter().any(|(known, _)| *known == column);
+    if is_changed(position) {
+        return None;
+    }
+    if !entity.sources.iter().any(|path| is_changed(path.column)) {
+        return Some(());
+    }
+    let value = |column: usize| {
+        changes.0.iter().find_map(|(known, set)| match set {
+            SetTo::Value(value) if *known == column => Some(value),
+            _ => None,
+        })
+    };
+    if !entity.sources.iter().all(|path| value(path.column).is_some()) {
+        return None;
+    }
+    let text = entity.search_text(|column| value(column).unwrap_or(&Value::Null));
+    changes.0.push((position, SetTo::Value(text)));
+    Some(())
 }
 
 /// Rows before and after a change.
@@ -88,7 +114,8 @@ impl Repository {
     fn which_one(&self, arguments: &mut Arguments, verb: Verb) -> Result<Which> {
         let query = arguments.query(&self.entity)?;
         refuse_paging(&query, verb)?;
-        Ok(Which { filter: query.filter, sort: query.sort, one: true })
+        // Which row is the first must not hang on an order that only some engines have for a write.
+        Ok(Which { filter: query.filter, sort: Sort { ranked: false, ..query.sort }, one: true })
     }
 
     fn write<'a>(&'a self, which: &'a Which, returning: bool) -> Write<'a> {

@@ -36,7 +36,8 @@ impl Repository {
                 Error::invalid_query("a page begins behind a cursor and takes no skip").with("argument", "skip")
             );
         }
-        query.sort = query.sort.with_key(&self.entity);
+        // A place in the engine's own order is none that a cursor could keep.
+        query.sort = Sort { ranked: false, ..query.sort.with_key(&self.entity) };
         let mark = mark(&self.entity, &query);
         let after = cursor.map(|cursor| read_cursor(&cursor, &self.entity, &query.sort, &mark)).transpose()?;
         let rows = self.page_rows(&query, after.as_deref(), limit, tx).await?;

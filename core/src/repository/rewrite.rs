@@ -102,16 +102,26 @@ impl Repository {
             return Ok(before);
         }
         let entity = &self.entity;
+        let searched = entity.automatic.search;
         let mut after = before.clone();
         let mut written = Changes::default();
         for (position, set) in changes.0 {
             let value = match set {
+                // Its words are made of the row as it is then.
+                _ if searched == Some(position) => continue,
                 SetTo::Value(value) => value,
                 SetTo::Plus(_) if before[position].is_null() => continue,
                 SetTo::Plus(number) => self.stored_value(position, plus(&before[position], &number)?)?,
             };
             after[position] = value.clone();
             written.0.push((position, SetTo::Value(value)));
+        }
+        entity.fill_search(&mut after);
+        if let Some(position) = searched.filter(|position| !identical(&before[*position], &after[*position])) {
+            written.0.push((position, SetTo::Value(after[position].clone())));
+        }
+        if written.0.is_empty() {
+            return Ok(after);
         }
         self.check_references(lease, &[Written { before: Some(&before), after: &after }]).await?;
         let filter = key_equals(entity, &entity.key_of(&before))?;

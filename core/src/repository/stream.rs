@@ -70,7 +70,7 @@ impl Repository {
             return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}"))
                 .with("argument", "batch"));
         }
-        let mut arguments = Arguments::new(query, "stream");
+        let mut arguments = Arguments::new(query, "stream", tx.is_some());
         if !arguments.list("include")?.is_empty() {
             let message = "a stream cannot include related rows: its connection is busy with its own";
             return Err(Error::unsupported(message).with("argument", "include"));

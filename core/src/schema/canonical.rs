@@ -90,6 +90,9 @@ pub(super) fn field(field: &Field) -> Map {
     writer.flag("primary_key", field.primary_key);
     writer.option("generated", field.generated.map(|generated| name_of(&Generated::NAMES, generated)));
     writer.option("auto", field.auto.map(|auto| name_of(&Auto::NAMES, auto)));
+    if !field.search.is_empty() {
+        writer.put("search", field.search.iter().map(|path| Value::from(path.as_str())).collect::<Vec<_>>());
+    }
     constraints(&field.constraints, &mut writer);
     writer.finish()
 }

@@ -34,11 +34,14 @@ impl Entity {
         for (field, value) in self.fields.iter().zip(record) {
             let value = match value {
                 Some(Value::Null) if field.generated.is_some() => None,
+                // The words are made of the whole row, whatever the host has there.
+                Some(_) if field.auto == Some(Auto::Search) => None,
                 Some(Value::Null) if field.auto == Some(Auto::Created) || field.auto == Some(Auto::Updated) => None,
                 other => other,
             };
             row.push(self.complete(field, value, now)?);
         }
+        self.fill_search(&mut row);
         Ok(row)
     }
 

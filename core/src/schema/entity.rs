@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use super::field::{Auto, Field, FieldType, Generated};
 use super::path::Path;
+use super::search;
 use crate::error::{Error, Result};
 use crate::value::{Map, Value};
 
@@ -23,6 +24,8 @@ pub struct Entity {
     pub relations: Vec<Relation>,
     /// The positions of the fields that the core fills in.
     pub automatic: Automatic,
+    /// What the words of the search field are taken from.
+    pub sources: Vec<Path>,
     positions: HashMap<String, usize>,
 }
 
@@ -39,6 +42,8 @@ pub struct Automatic {
     pub deleted: Option<usize>,
     /// Bool beside it.
     pub deleted_flag: Option<usize>,
+    /// Words of other fields.
+    pub search: Option<usize>,
 }
 
 /// An index.
@@ -140,10 +145,12 @@ impl Entity {
             indexes: Vec::new(),
             relations,
             automatic: Automatic::default(),
+            sources: Vec::new(),
             positions: HashMap::new(),
         };
         entity.index_fields().map_err(|error| error.with("entity", entity.name.as_str()))?;
         entity.check_relations().map_err(|error| error.with("entity", entity.name.as_str()))?;
+        entity.sources = search::sources(&entity).map_err(|error| error.with("entity", entity.name.as_str()))?;
         for position in 0..entity.fields.len() {
             let Field { name, unique, index, primary_key, .. } = &entity.fields[position];
             if (*unique || *index) && !primary_key {
@@ -176,6 +183,7 @@ impl Entity {
                         (&mut self.automatic.deleted, matches!(field.kind, FieldType::DateTime) && field.nullable)
                     }
                     Auto::DeletedFlag => (&mut self.automatic.deleted_flag, matches!(field.kind, FieldType::Bool)),
+                    Auto::Search => (&mut self.automatic.search, search::fits(field)),
                 };
                 if !fits || slot.is_some() {
                     let message =

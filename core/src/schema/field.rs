@@ -97,16 +97,19 @@ pub enum Auto {
     Deleted,
     /// A bool that follows [`Auto::Deleted`].
     DeletedFlag,
+    /// The words of other fields, for full-text search.
+    Search,
 }
 
 impl Auto {
     /// Every kind with its name in the contract.
-    pub const NAMES: [(Self, &'static str); 5] = [
+    pub const NAMES: [(Self, &'static str); 6] = [
         (Self::Created, "created"),
         (Self::Updated, "updated"),
         (Self::Version, "version"),
         (Self::Deleted, "deleted"),
         (Self::DeletedFlag, "deleted_flag"),
+        (Self::Search, "search"),
     ];
 }
 
@@ -214,6 +217,8 @@ pub struct Field {
     pub generated: Option<Generated>,
     /// What the core fills in.
     pub auto: Option<Auto>,
+    /// The paths whose words a field with [`Auto::Search`] has, sorted.
+    pub search: Vec<String>,
 }
 
 impl Field {
@@ -230,6 +235,7 @@ impl Field {
             index: false,
             generated: None,
             auto: None,
+            search: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod link;
 mod parse;
 mod path;
 mod references;
+mod search;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -161,6 +161,9 @@ fn field(value: Value, owner: &str, named: bool) -> Result<Field> {
     field.index = reader.flag("index")?;
     field.generated = reader.variant("generated", &Generated::NAMES)?;
     field.auto = reader.variant("auto", &Auto::NAMES)?;
+    field.search = reader.texts("search")?;
+    field.search.sort();
+    field.search.dedup();
     let default = reader.take("default");
     field.constraints = constraints(&mut reader)?;
     for bound in field.constraints.numbers_mut() {

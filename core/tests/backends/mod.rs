@@ -8,6 +8,7 @@ pub(crate) struct Fresh {
     pub(crate) database: Database,
     backend: &'static str,
     name: String,
+    url: String,
     _folder: tempfile::TempDir,
 }
 
@@ -34,7 +35,13 @@ impl Fresh {
         };
         let database = Database::new(&url, &Map::new(), contract).unwrap();
         database.connect(ContractMode::Check, true).await.unwrap();
-        Self { database, backend, name, _folder: folder }
+        Self { database, backend, name, url, _folder: folder }
+    }
+
+    /// The same database for another app; to be connected and closed.
+    #[allow(dead_code, reason = "not every test has two apps")]
+    pub(crate) fn another(&self, contract: Contract) -> Database {
+        Database::new(&self.url, &Map::new(), contract).unwrap()
     }
 
     /// Removes the database.

@@ -108,6 +108,21 @@ export class Repository<M extends Model> {
     return this.#rows("find", this.#query(filter, options), options);
   }
 
+  /**
+   * The rows that have every word of the text, the best first unless there is a sort. A word is a run of letters, digits
+   * and accents, whole and in any case; the model says by `searchOf` which fields are looked at.
+   */
+  async search<K extends keyof Row<M> = keyof Row<M>>(
+    text: string,
+    filter: Filter<Row<M>> = {} as Filter<Row<M>>,
+    options: Omit<SelectOptions<Row<M>, K>, "search"> = {},
+  ): Promise<Picked<M, K>[]> {
+    if (typeof text !== "string") {
+      throw new FarmDbError("invalid_query", `a search is a text, got ${typeof text}`, { argument: "search" });
+    }
+    return this.#rows("find", this.#query(filter, { ...options, search: text }), options);
+  }
+
   /** The rows as tagged JSON with stored names, exactly as they left the core: for passing on without parsing. */
   async findJson<K extends keyof Row<M> = keyof Row<M>>(
     filter: Where<M> = {} as Where<M>,
@@ -185,7 +200,7 @@ export class Repository<M extends Model> {
     filter: Where<M> = {} as Where<M>,
     options: AggregateOptions<Row<M>> = {},
   ): Promise<Record<string, unknown>[]> {
-    const { group = {}, measures = {}, having, sort, limit, skip, order, deleted } = options;
+    const { group = {}, measures = {}, having, sort, limit, skip, order, deleted, search } = options;
     const args = new Arguments()
       .add("filter", writeFilter(filter, this.#members))
       .add("group", JSON.stringify(this.#stored(group)))
@@ -195,7 +210,8 @@ export class Repository<M extends Model> {
       .count("limit", limit)
       .count("skip", skip)
       .add("order", order === undefined ? undefined : writeSort(order, this.#members))
-      .plain("deleted", deleted);
+      .plain("deleted", deleted)
+      .plain("search", search);
     const rows: unknown[] = await parsed(() => this.#call("aggregate", args, options));
     return rows.map((row) => readAny(row) as Record<string, unknown>);
   }

@@ -196,13 +196,26 @@ fn select_statement(select: &Select<'_>) -> Result<Statement> {
     // The matcher needs every column that it looks at; the simplest that is right is all of them.
     let columns = if found.exact { Arc::clone(&select.columns) } else { all_columns(entity) };
     let (limit, skip) = if found.exact { (select.limit, select.skip) } else { (Some(select.scan), 0) };
-    let sort = order(&layout, select.sort);
+    let mut sort = order(&layout, select.sort);
+    if select.sort.ranked && asks_text(&filter) {
+        let keys = std::mem::take(&mut sort);
+        sort.insert("_farm_score", doc! { "$meta": "textScore" });
+        sort.extend(keys);
+    }
     let projection = (columns.len() < entity.fields.len()).then(|| projection(&layout, &columns));
     let command = Command::Find { filter, keyed: taken.is_some(), sort, projection, limit, skip };
     let mut compiled = statement(entity, layout, &columns, command);
     compiled.parameters = parameters;
     compiled.residual = (!found.exact).then(|| select.filter.clone());
     Ok(compiled)
+}
+
+/// Whether a filter asks the text index, which ranks.
+fn asks_text(filter: &Document) -> bool {
+    filter.iter().any(|(name, value)| match value {
+        Bson::Array(parts) if name == "$and" => parts.iter().filter_map(Bson::as_document).any(asks_text),
+        _ => name == "$text",
+    })
 }
 
 fn projection(layout: &Layout, columns: &[usize]) -> Document {

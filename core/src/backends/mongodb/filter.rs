@@ -72,8 +72,38 @@ fn at(name: &str, test: &Test) -> Option<Document> {
             inner if inner.is_empty() => doc! { "$nor": [{}] },
             inner => doc! { "$nor": [inner] },
         },
+        Test::Words(words) => with_words(name, &words.words)?,
         test => doc! { name: operators(test)? },
     })
+}
+
+/// Longer words are left to the core: expressions have a largest size.
+const LONGEST_WORD: usize = 8_000;
+
+/// The text index finds the documents, and expressions decide: the index does not tell accents.
+fn with_words(name: &str, words: &[String]) -> Option<Document> {
+    if words.is_empty() {
+        return Some(never(name));
+    }
+    if words.iter().any(|word| word.len() > LONGEST_WORD) {
+        return None;
+    }
+    // A word of nothing but marks is none for the index.
+    let is_indexed = |word: &&String| word.chars().any(|letter| letter.is_ascii_alphanumeric() || is_plain(letter));
+    let indexed: Vec<_> = words.iter().filter(is_indexed).map(|word| format!("\"{word}\"")).collect();
+    let mut parts = Vec::new();
+    if !indexed.is_empty() {
+        parts.push(Bson::Document(doc! { "$text": { "$search": indexed.join(" ") } }));
+    }
+    parts.extend(words.iter().map(|word| Bson::Document(doc! { name: { "$regex": format!("(?:^| ){word}(?: |$)") } })));
+    Some(all(parts))
+}
+
+/// Letters that are surely more than a sign on another one.
+fn is_plain(letter: char) -> bool {
+    matches!(letter, '\u{c0}'..='\u{24f}' | '\u{388}'..='\u{481}' | '\u{48a}'..='\u{52f}' | '\u{3041}'..='\u{3096}'
+        | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+        && letter.is_alphabetic()
 }
 
 /// A test as operators, for a path or for the elements of a list.
@@ -92,7 +122,7 @@ fn operators(test: &Test) -> Option<Document> {
         Test::Modulo(divisor, remainder) => doc! { "$mod": [*divisor, *remainder] },
         Test::Not(inner) => doc! { "$not": operators(inner)? },
         Test::Both(tests) => together(tests)?,
-        Test::AllOf(_) => return None,
+        Test::AllOf(_) | Test::Words(_) => return None,
     })
 }
 

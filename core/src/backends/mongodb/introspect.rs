@@ -215,6 +215,9 @@ fn united(
 /// An index; what a contract cannot say is noted.
 fn add_index(entity: &mut Entity, index: &IndexModel, is_composite: bool, notes: &mut Vec<String>) {
     let options = index.options.clone().unwrap_or_default();
+    if options.name.as_deref().is_some_and(|name| PASSED_OVER.iter().any(|ours| name.starts_with(ours))) {
+        return;
+    }
     let (table, name) = (entity.name.clone(), options.name.unwrap_or_default());
     if name == "_id_" {
         return;

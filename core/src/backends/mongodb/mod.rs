@@ -55,6 +55,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     free_days: false,
     foreign_keys: false,
     row_locks: false,
+    search_at_once: true,
 };
 
 /// How long `close` waits for work under way.
@@ -147,7 +148,8 @@ impl Backend for Mongodb {
 
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
         let (store, contract) = (self.store().await?, contract.clone());
-        on_runtime(async move { schema::ensure(&store, &contract).await }).await?
+        let mut session = self.session(Access::Write).await?;
+        on_runtime(async move { schema::ensure(&store, &mut *session, &contract).await }).await?
     }
 
     async fn stored_contract(&self) -> Result<Option<Contract>> {

@@ -7,12 +7,15 @@ use mongodb::error::Error as DriverError;
 
 use super::client::Store;
 use super::commands::COUNTERS;
+use super::compile::compile;
 use super::error::translate;
 use super::filter::condition;
 use super::layout::{ID, Layout};
 use super::references;
 use super::values::column;
+use crate::backend::Session;
 use crate::backends::contract::{META, refuse_changes};
+use crate::backends::search;
 use crate::error::{Error, Kind, Result};
 use crate::query::Filter;
 use crate::schema::{Contract, Entity, Field, FieldType, Generated, Index};
@@ -33,7 +36,7 @@ pub(super) async fn stored(store: &Store) -> Result<Option<Contract>> {
 }
 
 /// Creates what is missing. MongoDB's definitions cannot be rolled back; each of them may be repeated.
-pub(super) async fn ensure(store: &Store, contract: &Contract) -> Result<Vec<String>> {
+pub(super) async fn ensure(store: &Store, session: &mut dyn Session, contract: &Contract) -> Result<Vec<String>> {
     let known = stored(store).await?;
     refuse_changes(contract, known.as_ref())?;
     let names = store.database.list_collection_names().await.map_err(failed)?;
@@ -46,12 +49,16 @@ pub(super) async fn ensure(store: &Store, contract: &Contract) -> Result<Vec<Str
             if let Some(before) = before {
                 add_fields(store, entity, before, &mut created).await?;
             }
+            if search::is_new(entity, known.as_ref()) {
+                search::fill(session, &compile, entity).await?;
+            }
         } else {
             create_collection(store, entity).await?;
             created.push(format!("collection {}", entity.name));
         }
         prepare_counter(store, entity).await?;
         create_indexes(store, entity, &mut created).await?;
+        create_search(store, entity, &mut created).await?;
     }
     references::ensure(store, contract, known.as_ref(), &existing, &mut created).await?;
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
@@ -208,6 +215,27 @@ pub(super) async fn create_missing_index(
         error.with("entity", entity.name.as_str()).with("index", index.name.as_str())
     })?;
     created.push(format!("index {} on {}", index.name, entity.name));
+    Ok(())
+}
+
+/// The text index of a search field; a collection has one at most. Nothing is stemmed and nothing left out, and no field of
+/// a document can name another language.
+async fn create_search(store: &Store, entity: &Entity, created: &mut Vec<String>) -> Result<()> {
+    let Some(position) = entity.automatic.search else { return Ok(()) };
+    let documents = store.database.collection::<Document>(&entity.name);
+    let name = entity.search_name();
+    if documents.list_index_names().await.map_err(failed)?.contains(&name) {
+        return Ok(());
+    }
+    let index = doc! {
+        "key": { Layout::new(entity).column(position): "text" },
+        "name": &name,
+        "default_language": "none",
+        "language_override": "_farm_language",
+    };
+    let command = doc! { "createIndexes": &entity.name, "indexes": [index] };
+    store.database.run_command(command).await.map_err(failed)?;
+    created.push(format!("full-text index on {}", entity.name));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Neither has indexes over a part of the rows, so a unique index with a condition is one over hidden generated columns,
 //! which are null in the rows outside of it; and null never equals null there.
 
-use super::dialect::{Mysql, is_readable, quote, text_literal};
+use super::dialect::{INDEXED_LENGTH, LONG_TEXT, Mysql, PREFIX as WORD_PREFIX, is_readable, quote, text_literal};
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
 use crate::backends::sql::references;
@@ -265,6 +265,27 @@ impl Definitions for Mysql {
         let columns = self.hidden_columns(entity, index, &condition).join(", ");
         let parts: Vec<_> = (0..index.fields.len()).map(|part| quote(&hidden(index, part))).collect();
         Ok(format!("ALTER TABLE {table} {columns}, ADD UNIQUE INDEX {name} ({})", parts.join(", ")))
+    }
+
+    fn why_no_search(&self) -> Option<String> {
+        Some(
+            "SELECT 'a full-text index here leaves words out: it needs innodb_ft_min_token_size = 3 and \
+             innodb_ft_max_token_size = 84, which are the defaults' AS why FROM DUAL \
+             WHERE @@innodb_ft_min_token_size > 3 OR @@innodb_ft_max_token_size < 84"
+                .to_owned(),
+        )
+    }
+
+    /// An index on a hidden column, in which every word has a prefix.
+    fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>> {
+        let name = quote(&entity.search_name());
+        let (table, column, collation) = (self.table(&entity.name), quote(&field.name), self.collation());
+        let words = format!("CONCAT('{WORD_PREFIX}', REPLACE({column}, ' ', ' {WORD_PREFIX}'))");
+        let value = format!("IF(CHAR_LENGTH({column}) > {INDEXED_LENGTH}, '{LONG_TEXT}', {words})");
+        let hidden = format!(
+            "{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE {collation} GENERATED ALWAYS AS ({value}) STORED INVISIBLE"
+        );
+        Ok(vec![format!("ALTER TABLE {table} ADD COLUMN {hidden}, ADD FULLTEXT INDEX {name} ({name})")])
     }
 
     fn create_meta(&self) -> String {

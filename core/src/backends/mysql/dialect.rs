@@ -6,6 +6,7 @@ use super::definitions::COLLATIONS;
 use super::values::{server_text, stored_decimal};
 use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, tag};
 use crate::error::{Error, Result};
+use crate::query::Words;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, tagged};
 
@@ -95,6 +96,38 @@ pub(super) fn constant(value: &Value) -> String {
         Value::ObjectId(id) => format!("x'{}'", hex(&id.0)),
         other => format!("_utf8mb4 x'{}'", hex(server_text(other).as_bytes())),
     }
+}
+
+/// Before every word in a full-text index, which leaves out words of one or two characters and some common ones.
+pub(super) const PREFIX: &str = "zz";
+/// Longer words are in no index, with the prefix.
+const INDEXED_CHARACTERS: usize = 80;
+/// A text of more characters is in the index as one that may have every word: the server takes a time for prefixes that
+/// grows with the square of the length.
+pub(super) const INDEXED_LENGTH: usize = 20_000;
+/// What such a text has in the index; no word, because words have the prefix.
+pub(super) const LONG_TEXT: &str = "yyy";
+
+/// Whether the server's tokenizer takes a character for one of a word, beyond doubt: its table of letters is older than some
+/// of them.
+fn is_of_word(character: char) -> bool {
+    match character {
+        '\u{c0}'..='\u{233}' | '\u{388}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{4f9}' => {
+            character.is_alphabetic()
+        }
+        '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}' => true,
+        _ => character.is_ascii_alphanumeric(),
+    }
+}
+
+/// What the full-text index is asked for; `None` where it surely knows none of the words, or not all of the rows.
+fn match_of(words: &Words) -> Option<Value> {
+    let indexed = words.words.iter().filter(|word| word.chars().count() <= INDEXED_CHARACTERS);
+    let indexed: Vec<_> = indexed
+        .filter(|word| word.chars().all(is_of_word))
+        .map(|word| format!("+({LONG_TEXT} {PREFIX}{word})"))
+        .collect();
+    (!words.uncommitted && !indexed.is_empty()).then(|| indexed.join(" ").into())
 }
 
 impl Dialect for Mysql {
@@ -207,6 +240,24 @@ impl Dialect for Mysql {
 
     fn list_length(&self, column: &str, items: &FieldType) -> Option<String> {
         is_readable(items).then(|| format!("JSON_LENGTH({column})"))
+    }
+
+    /// Only committed rows are in such an index (`InnoDB`).
+    fn search_index(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        parameters.push(match_of(words)?);
+        Some(format!("MATCH ({}) AGAINST (? IN BOOLEAN MODE)", quote(&entity.search_name())))
+    }
+
+    fn search_join(&self, _entity: &Entity, _words: &Words, _parameters: &mut Vec<Value>) -> Option<String> {
+        None
+    }
+
+    fn search_rank(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        self.search_index(entity, words, parameters).map(|score| format!("{score} DESC"))
+    }
+
+    fn has_word(&self, column: &str, mark: &str) -> String {
+        format!("LOCATE({mark}, CONCAT(' ', {column}, ' ')) > 0")
     }
 
     fn ordered(&self, key: &str, descending: bool, _nullable: bool) -> String {

@@ -57,6 +57,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     free_days: true,
     foreign_keys: true,
     row_locks: true,
+    search_at_once: false,
 };
 
 /// A cluster of Vitess, such as `PlanetScale`.

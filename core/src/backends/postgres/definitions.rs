@@ -1,6 +1,6 @@
 //! Tables, indexes and references as PostgreSQL spells them.
 
-use super::dialect::{Postgres, column_type, is_counted, quote};
+use super::dialect::{Postgres, column_type, is_counted, quote, vector};
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
 use crate::backends::sql::references;
@@ -153,6 +153,16 @@ impl Definitions for Postgres {
         let parts = index.fields.iter().map(|part| self.index_part(entity, part)).collect::<Result<Vec<_>>>()?;
         let unique = if index.unique { "UNIQUE " } else { "" };
         Ok(format!("CREATE {unique}INDEX {name} ON {table} ({}){condition}", parts.join(", ")))
+    }
+
+    fn why_no_search(&self) -> Option<String> {
+        None
+    }
+
+    fn create_search(&self, entity: &Entity, _field: &Field) -> Result<Vec<String>> {
+        let Some(vector) = vector(entity) else { return Ok(Vec::new()) };
+        let (name, table) = (quote(&entity.search_name()), self.table(&entity.name));
+        Ok(vec![format!("CREATE INDEX {name} ON {table} USING gin ({vector})")])
     }
 
     fn create_meta(&self) -> String {

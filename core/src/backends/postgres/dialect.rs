@@ -3,6 +3,7 @@
 pub(super) use crate::backends::sql::double_quoted as quote;
 use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, plain_text, tag, text_literal};
 use crate::error::{Error, Result};
+use crate::query::Words;
 use crate::schema::{Entity, Field, FieldType, Generated, Path};
 use crate::value::{Value, tagged};
 
@@ -51,7 +52,34 @@ fn path_literal(legs: &[&str]) -> String {
     text_literal(&format!("{{{}}}", legs.iter().map(leg).collect::<Vec<_>>().join(",")))
 }
 
+/// Longer words are in no index, because a lexeme has 2,046 bytes at most.
+const INDEXED_CHARACTERS: usize = 499;
+/// Longer texts are in the index as one that may have every word, because a `tsvector` has 1 MB at most.
+const INDEXED_BYTES: usize = 1_000_000;
+
+/// The words of the search field as a `tsvector`, without a parser; also what the index is on.
+pub(super) fn vector(entity: &Entity) -> Option<String> {
+    let column = quote(&entity.fields[entity.automatic.search?].name);
+    // A regular expression counts to 255 only.
+    let short = format!("regexp_replace({column}, '[^ ]{{250}}[^ ]{{250}}[^ ]*', '', 'g')");
+    Some(format!(
+        "(CASE WHEN octet_length({column}) > {INDEXED_BYTES} THEN array_to_tsvector(ARRAY[' ']) \
+         ELSE array_to_tsvector(array_remove(string_to_array({short}, ' '), '')) END)"
+    ))
+}
+
 impl Postgres {
+    /// The words as a `tsquery` parameter; `None` where the index knows none of them.
+    fn search_mark(&self, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        let indexed = words.words.iter().filter(|word| word.chars().count() <= INDEXED_CHARACTERS);
+        let lexemes: Vec<_> = indexed.map(|word| text_literal(word)).collect();
+        if lexemes.is_empty() {
+            return None;
+        }
+        parameters.push(format!("' ' | ({})", lexemes.join(" & ")).into());
+        Some(format!("{}::tsquery", self.mark(parameters.len(), &FieldType::Text)))
+    }
+
     /// The sequence behind the counted key of an entity, as an expression.
     pub(super) fn sequence(&self, entity: &Entity, field: &Field) -> String {
         let (table, column) = (text_literal(&self.table(&entity.name)), text_literal(&field.name));
@@ -160,6 +188,25 @@ impl Dialect for Postgres {
     fn list_length(&self, column: &str, _items: &FieldType) -> Option<String> {
         // Both JSON types have the function; a list column that is `json` is rare enough for the cast.
         Some(format!("jsonb_array_length({column}::jsonb)"))
+    }
+
+    fn search_index(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        let mark = self.search_mark(words, parameters)?;
+        Some(format!("{} @@ {mark}", vector(entity)?))
+    }
+
+    fn search_join(&self, _entity: &Entity, _words: &Words, _parameters: &mut Vec<Value>) -> Option<String> {
+        None
+    }
+
+    /// Rows with fewer other words come first.
+    fn search_rank(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        let mark = self.search_mark(words, parameters)?;
+        Some(format!("ts_rank({}, {mark}, 1) DESC", vector(entity)?))
+    }
+
+    fn has_word(&self, column: &str, mark: &str) -> String {
+        format!("strpos(' ' || {column} || ' ', {mark}) > 0")
     }
 
     fn ordered(&self, key: &str, descending: bool, nullable: bool) -> String {

@@ -55,6 +55,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     free_days: true,
     foreign_keys: true,
     row_locks: true,
+    search_at_once: true,
 };
 
 /// How long `close` waits for work under way.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::filter::{FilterCompiler, Operand};
+use super::search::words_of;
 use super::{Dialect, for_column};
 use crate::backend::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ fn statement(entity: &Entity, text: String, parameters: Vec<Value>, columns: &Ar
     Statement { text: text.into(), parameters, columns, residual: None, unsorted: false, kinds, native: None }
 }
 
-/// A select without its column list: what stands from WHERE on.
+/// A select without its column list: what stands behind the table.
 struct Tail {
     sql: String,
     parameters: Vec<Value>,
@@ -67,8 +68,16 @@ impl Compiler<'_> {
     }
 
     /// `parameters`: those that stand in the statement before.
-    fn tail(&self, select: &Select<'_>, parameters: Vec<Value>) -> Result<Tail> {
-        let mut compiler = FilterCompiler { dialect: self.dialect, entity: select.entity, parameters, constant: false };
+    fn tail(&self, select: &Select<'_>, mut parameters: Vec<Value>) -> Result<Tail> {
+        let ranked = if select.sort.ranked { words_of(select.filter) } else { None };
+        let join = ranked.and_then(|words| self.dialect.search_join(select.entity, words, &mut parameters));
+        let mut compiler = FilterCompiler {
+            dialect: self.dialect,
+            entity: select.entity,
+            parameters,
+            constant: false,
+            searched: join.is_some(),
+        };
         let condition = compiler.compile(select.filter);
         let mut parameters = compiler.parameters;
         let exact = condition.as_ref().is_some_and(|condition| condition.exact);
@@ -79,13 +88,15 @@ impl Compiler<'_> {
         if let Some(after) = select.after {
             conditions.push(self.after_condition(select.entity, select.sort, after, &mut parameters)?);
         }
-        let mut sql = String::new();
+        let mut sql = join.unwrap_or_default();
         if !conditions.is_empty() {
-            sql = format!(" WHERE ({})", conditions.join(") AND ("));
+            sql += &format!(" WHERE ({})", conditions.join(") AND ("));
         }
-        if let Some(keys) = keys.filter(|keys| !keys.is_empty()) {
-            let keys: Vec<_> =
-                keys.iter().map(|key| self.dialect.ordered(&key.sql, key.descending, key.nullable)).collect();
+        let rank = ranked.and_then(|words| self.dialect.search_rank(select.entity, words, &mut parameters));
+        let keys = keys.unwrap_or_default();
+        let keys = keys.iter().map(|key| self.dialect.ordered(&key.sql, key.descending, key.nullable));
+        let keys: Vec<_> = rank.into_iter().chain(keys).collect();
+        if !keys.is_empty() {
             sql += &format!(" ORDER BY {}", keys.join(", "));
         }
         let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
@@ -127,7 +138,8 @@ impl Compiler<'_> {
         after: &[Value],
         parameters: &mut Vec<Value>,
     ) -> Result<String> {
-        let keys = sort.fields.iter().map(|field| self.page_key(entity, &Sort { fields: vec![field.clone()] }));
+        let keys =
+            sort.fields.iter().map(|field| self.page_key(entity, &Sort { fields: vec![field.clone()], ranked: false }));
         let keys = keys.collect::<Result<Vec<_>>>()?;
         let mut alternatives = Vec::new();
         for (index, key) in keys.iter().enumerate() {

@@ -18,11 +18,11 @@ pub(in crate::backends) struct Condition {
 
 impl Condition {
     #[expect(clippy::unnecessary_wraps, reason = "a condition is always one answer of a function that may have none")]
-    fn exact(sql: impl Into<String>) -> Option<Self> {
+    pub(super) fn exact(sql: impl Into<String>) -> Option<Self> {
         Some(Self { sql: sql.into(), exact: true })
     }
 
-    fn constant(truth: bool) -> Option<Self> {
+    pub(super) fn constant(truth: bool) -> Option<Self> {
         Self::exact(if truth { "TRUE" } else { "FALSE" })
     }
 }
@@ -34,6 +34,8 @@ pub(in crate::backends) struct FilterCompiler<'a> {
     pub(in crate::backends) parameters: Vec<Value>,
     /// Whether values are written as constants, for DDL, where parameters are not allowed.
     pub(in crate::backends) constant: bool,
+    /// Whether the full-text index has been asked already.
+    pub(in crate::backends) searched: bool,
 }
 
 /// What is compared: a column, a place inside a JSON column, or an element of a list.
@@ -156,7 +158,7 @@ impl FilterCompiler<'_> {
     }
 
     /// Adds a parameter of this type; its placeholder, or the constant.
-    fn parameter(&mut self, kind: &FieldType, value: Value) -> Option<String> {
+    pub(super) fn parameter(&mut self, kind: &FieldType, value: Value) -> Option<String> {
         if self.constant {
             return self.dialect.literal(kind, &value).ok();
         }
@@ -185,6 +187,7 @@ impl FilterCompiler<'_> {
                 Condition::exact(format!("{} % {divisor} = {remainder}", operand.sql))
             }
             Test::Modulo(..) => None,
+            Test::Words(words) => self.words(operand, words),
             Test::Not(inner) => {
                 let inner = self.whole(|this| this.scalar(operand, inner))?;
                 Condition::exact(format!("({}) IS NOT TRUE", inner.sql))
@@ -331,7 +334,7 @@ impl FilterCompiler<'_> {
                 let inner = self.whole(|this| this.list(column, items, nullable, inner))?;
                 Condition::exact(format!("({}) IS NOT TRUE", inner.sql))
             }
-            Test::Type(_) | Test::ElementFilter(_) | Test::Modulo(..) => None,
+            Test::Type(_) | Test::ElementFilter(_) | Test::Modulo(..) | Test::Words(_) => None,
         }
     }
 
@@ -376,7 +379,7 @@ pub(in crate::backends) fn index_condition(
     let mut conditions = Vec::new();
     if let Some(condition) = &index.condition {
         let filter = Filter::parse(condition, entity).map_err(|error| Error::invalid_schema(error.to_string()))?;
-        let mut compiler = FilterCompiler { dialect, entity, parameters: Vec::new(), constant: true };
+        let mut compiler = FilterCompiler { dialect, entity, parameters: Vec::new(), constant: true, searched: false };
         let compiled = compiler.compile(&filter).filter(|condition| condition.exact).ok_or_else(|| {
             let (name, backend) = (&index.name, dialect.name());
             Error::invalid_schema(format!("the condition of index {name:?} is more than {backend} allows there"))

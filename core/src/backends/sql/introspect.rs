@@ -9,7 +9,7 @@ use crate::value::{Map, Value};
 use super::adopt;
 use super::schema::Definitions;
 
-/// The tables that are ours.
+/// What begins so is ours: tables, hidden columns and full-text indexes.
 const OURS: &str = "_farm_";
 
 /// The questions to a catalog; truth values may be numbers.
@@ -176,7 +176,7 @@ impl Found {
     }
 
     fn add_columns(&mut self, rows: &[Map]) {
-        for row in rows {
+        for row in rows.iter().filter(|row| !owned(row, "name").starts_with(OURS)) {
             let Some(table) = self.table(row) else { continue };
             table.columns.push(Column {
                 name: owned(row, "name"),
@@ -194,7 +194,7 @@ impl Found {
     }
 
     fn add_indexes(&mut self, rows: &[Map]) {
-        for row in rows {
+        for row in rows.iter().filter(|row| !owned(row, "name").starts_with(OURS)) {
             let Some(table) = self.table(row) else { continue };
             let name = owned(row, "name");
             if table.indexes.last().is_none_or(|last| last.name != name) {

@@ -12,8 +12,10 @@ mod literal;
 mod numbers;
 pub(super) mod references;
 pub(super) mod schema;
+mod search;
 
 use crate::error::Result;
+use crate::query::Words;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, format_decimal, tagged};
 
@@ -101,6 +103,19 @@ pub(super) trait Dialect: Send + Sync {
 
     /// The number of elements of a list column, if the engine can count them in every row.
     fn list_length(&self, column: &str, items: &FieldType) -> Option<String>;
+
+    /// A condition that the full-text index of the entity answers and that holds at least in the rows with all these words;
+    /// `None` where it can be asked for none of them, or must not be asked here.
+    fn search_index(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String>;
+
+    /// What is joined to a table whose rows are ranked, where that answers [`Dialect::search_index`] too.
+    fn search_join(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String>;
+
+    /// The sort key of the engine's own order, the best first; not where a join was possible and was not made.
+    fn search_rank(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String>;
+
+    /// Whether a text of words stands for a word that comes as a parameter, a blank on either side.
+    fn has_word(&self, column: &str, mark: &str) -> String;
 
     /// A sort key with its direction; null sorts before everything.
     fn ordered(&self, key: &str, descending: bool, nullable: bool) -> String;

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::compile::compile;
 use super::{Dialect, references};
 use crate::backend::{Session, TransactionOptions};
 use crate::backends::contract::{META, refuse_changes};
+use crate::backends::search;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Contract, Entity, Field, FieldType, Index, Reference};
 use crate::value::{Map, Value};
@@ -52,6 +54,12 @@ pub(in crate::backends) trait Definitions: Dialect {
 
     /// The statement that makes an index.
     fn create_index(&self, entity: &Entity, index: &Index) -> Result<String>;
+
+    /// A query for the reasons, as `why`, for which no full-text index of this server finds every word.
+    fn why_no_search(&self) -> Option<String>;
+
+    /// The statements that make the full-text index of a search field, under [`Entity::search_name`].
+    fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>>;
 
     /// The statement that makes the table of the stored contract where it is missing.
     fn create_meta(&self) -> String;
@@ -133,6 +141,9 @@ async fn create_missing(
         if existing.contains(&entity.name) {
             let held: Vec<_> = enforced.from(&entity.name).collect();
             add_columns(session, definitions, entity, &held, &mut created).await?;
+            if search::is_new(entity, known.as_ref()) {
+                search::fill(session, &|operation| compile(definitions, operation), entity).await?;
+            }
         } else {
             let held: Vec<_> = enforced.from(&entity.name).collect();
             command(session, &definitions.create_table(entity, &held)?, Vec::new()).await?;
@@ -144,6 +155,10 @@ async fn create_missing(
                 created.push(format!("index {} on {}", index.name, entity.name));
             }
         }
+        if let Some(position) = entity.automatic.search.filter(|_| !existing.contains(&entity.search_name())) {
+            create_search(session, definitions, entity, &entity.fields[position]).await?;
+            created.push(format!("full-text index on {}", entity.name));
+        }
     }
     references::ensure(session, definitions, contract, &before, &mut created).await?;
     let merged = known.map_or_else(|| contract.clone(), |known| known.merged_with(contract));
@@ -152,6 +167,24 @@ async fn create_missing(
         command(session, &definitions.put_meta(), vec![key.into(), value.into()]).await?;
     }
     Ok(created)
+}
+
+async fn create_search(
+    session: &mut dyn Session,
+    definitions: &dyn Definitions,
+    entity: &Entity,
+    field: &Field,
+) -> Result<()> {
+    if let Some(question) = definitions.why_no_search()
+        && let Some(reason) = rows(session, &question, Vec::new()).await?.first()
+    {
+        let (name, why) = (definitions.name(), text(reason, "why"));
+        return Err(Error::unsupported(format!("{name}: {why}")).with("entity", entity.name.as_str()));
+    }
+    for statement in definitions.create_search(entity, field)? {
+        command(session, &statement, Vec::new()).await?;
+    }
+    Ok(())
 }
 
 /// Adds columns that the table does not have, where old rows can have a value for them.

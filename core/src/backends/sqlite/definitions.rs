@@ -1,12 +1,12 @@
 //! Tables, indexes and references as SQLite spells them.
 
-use super::dialect::{Sqlite, json_path, path_expression, quote};
+use super::dialect::{ROW, Sqlite, json_path, path_expression, quote};
 use super::functions::DECIMAL;
 use crate::backends::contract::META;
 use crate::backends::sql::filter::index_condition;
 use crate::backends::sql::references;
 use crate::backends::sql::schema::Definitions;
-use crate::backends::sql::{Dialect, is_json};
+use crate::backends::sql::{Dialect, is_json, text_literal};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Generated, Index, IndexField, Reference};
 use crate::value::Value;
@@ -127,6 +127,32 @@ impl Definitions for Sqlite {
         let condition = index_condition(self, entity, index)?.map_or_else(String::new, |sql| format!(" WHERE {sql}"));
         let (name, table) = (quote(&index.name), quote(&entity.name));
         Ok(format!("CREATE {unique}INDEX {name} ON {table} ({}){condition}", parts.join(", ")))
+    }
+
+    fn why_no_search(&self) -> Option<String> {
+        None
+    }
+
+    /// An index whose text is the table's, kept by triggers. Its tokenizer divides at ASCII characters that are no letters
+    /// or digits, of which our words have none, so its tokens are our words.
+    fn create_search(&self, entity: &Entity, field: &Field) -> Result<Vec<String>> {
+        let (name, table, column) = (entity.search_name(), quote(&entity.name), quote(&field.name));
+        let index = quote(&name);
+        let content = text_literal(&entity.name);
+        let trigger = |event: &str| quote(&format!("{name}_{event}"));
+        let put = format!("INSERT INTO {index} (rowid, {column}) VALUES (new.{ROW}, new.{column});");
+        let take =
+            format!("INSERT INTO {index} ({index}, rowid, {column}) VALUES ('delete', old.{ROW}, old.{column});");
+        Ok(vec![
+            format!(
+                "CREATE VIRTUAL TABLE {index} USING fts5({column}, content={content}, content_rowid='{ROW}', \
+                 tokenize='ascii')"
+            ),
+            format!("CREATE TRIGGER {} AFTER INSERT ON {table} BEGIN {put} END", trigger("insert")),
+            format!("CREATE TRIGGER {} AFTER DELETE ON {table} BEGIN {take} END", trigger("delete")),
+            format!("CREATE TRIGGER {} AFTER UPDATE OF {column} ON {table} BEGIN {take} {put} END", trigger("update")),
+            format!("INSERT INTO {index} ({index}) VALUES ('rebuild')"),
+        ])
     }
 
     fn create_meta(&self) -> String {

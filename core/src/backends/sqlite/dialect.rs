@@ -4,6 +4,7 @@ use super::functions::DECIMAL;
 pub(super) use crate::backends::sql::double_quoted as quote;
 use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, plain_text, tag, text_literal};
 use crate::error::{Error, Result};
+use crate::query::Words;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, tagged};
 
@@ -25,6 +26,17 @@ pub(super) fn path_expression(entity: &Entity, path: &Path) -> Option<String> {
     let mut legs = path.legs.clone();
     legs.extend(tag.iter().map(|leg| (*leg).to_owned()));
     Some(format!("json_extract({}, {})", quote(&entity.fields[path.column].name), json_path(&legs)?))
+}
+
+/// The number of a row, by the one of its names that nobody gives a column.
+pub(super) const ROW: &str = "_rowid_";
+/// Words that the full-text index is asked for: its expressions are limited in depth.
+const INDEXED_WORDS: usize = 32;
+
+/// What the full-text index is asked for; `None` without words.
+fn match_of(words: &Words) -> Option<Value> {
+    let words: Vec<_> = words.words.iter().take(INDEXED_WORDS).map(|word| format!("\"{word}\"")).collect();
+    (!words.is_empty()).then(|| words.join(" ").into())
 }
 
 impl Dialect for Sqlite {
@@ -115,6 +127,29 @@ impl Dialect for Sqlite {
 
     fn list_length(&self, column: &str, _items: &FieldType) -> Option<String> {
         Some(format!("json_array_length({column})"))
+    }
+
+    fn search_index(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        let index = quote(&entity.search_name());
+        parameters.push(match_of(words)?);
+        Some(format!("{ROW} IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"))
+    }
+
+    fn search_join(&self, entity: &Entity, words: &Words, parameters: &mut Vec<Value>) -> Option<String> {
+        let (index, table) = (quote(&entity.search_name()), quote(&entity.name));
+        parameters.push(match_of(words)?);
+        Some(format!(
+            " JOIN (SELECT rowid AS _farm_row, rank AS _farm_rank FROM {index} WHERE {index} MATCH ?) \
+             ON _farm_row = {table}.{ROW}"
+        ))
+    }
+
+    fn search_rank(&self, _entity: &Entity, words: &Words, _parameters: &mut Vec<Value>) -> Option<String> {
+        match_of(words).map(|_| "_farm_rank".to_owned())
+    }
+
+    fn has_word(&self, column: &str, mark: &str) -> String {
+        format!("instr(' ' || {column} || ' ', {mark}) > 0")
     }
 
     fn ordered(&self, key: &str, descending: bool, _nullable: bool) -> String {

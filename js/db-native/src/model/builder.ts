@@ -111,6 +111,9 @@ class FieldBuilder {
   deletedFlag() {
     return this.auto("deleted_flag");
   }
+  searchOf(sources: readonly string[]) {
+    return this.auto("search", { nullable: true, search: [...sources] });
+  }
 
   /** A bound as the kind stores it, so that the contract says exactly what is compared. */
   private bound(value: unknown): unknown {
@@ -276,7 +279,7 @@ function isModel(value: Fields | Model): value is Model {
 
 /** What a field of a nested model may still say; its indexes become indexes of the table. */
 function nested(definition: FieldDefinition): FieldDefinition {
-  const { primaryKey: _key, generated: _generated, auto: _auto, ...rest } = definition;
+  const { primaryKey: _key, generated: _generated, auto: _auto, search: _search, ...rest } = definition;
   return rest;
 }
 

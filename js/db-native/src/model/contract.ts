@@ -59,9 +59,11 @@ function indexesInside(path: string, { fields }: FieldDefinition): IndexDefiniti
 }
 
 function fieldsOf(fields: Readonly<Record<string, FieldDefinition>>, members: Members, areColumns: boolean): string {
-  const parts = [...members.byAttribute.values()].map(({ attribute, column, shape }) =>
-    fieldOf(fields[attribute]!, shape, column, areColumns),
-  );
+  const parts = [...members.byAttribute.values()].map(({ attribute, column, shape }) => {
+    const { search, ...definition } = fields[attribute]!;
+    const stored = search?.map((path) => resolve(members, path).path);
+    return fieldOf(stored ? { ...definition, search: stored } : definition, shape, column, areColumns);
+  });
   return `[${parts.join(",")}]`;
 }
 
@@ -76,6 +78,7 @@ function fieldOf(definition: FieldDefinition, shape: Shape, column?: string, isC
     index: flag(isColumn && definition.index),
     generated: text(definition.generated),
     auto: text(definition.auto),
+    search: definition.search && JSON.stringify(definition.search),
     ...constraintsOf(definition.constraints ?? {}),
   });
 }
@@ -146,6 +149,7 @@ interface FieldJson extends Constraints {
   index?: boolean;
   generated?: FieldDefinition["generated"];
   auto?: FieldDefinition["auto"];
+  search?: string[];
 }
 interface EntityJson {
   name: string;
@@ -213,7 +217,8 @@ function renameKeys(filter: unknown, rename: (path: string) => string): unknown 
 }
 
 function definitionOf(field: FieldJson, attribute: (column: string) => string): FieldDefinition {
-  const { name, type, nullable, default: value, primary_key, unique, index, generated, auto, ...constraints } = field;
+  const { name, type, nullable, default: value, primary_key, unique, index, ...rest } = field;
+  const { generated, auto, search, ...constraints } = rest;
   const definition: Record<string, unknown> = {
     kind: type.kind,
     column: name !== undefined && attribute(name) !== name ? name : undefined,
@@ -229,6 +234,7 @@ function definitionOf(field: FieldJson, attribute: (column: string) => string): 
     index,
     generated,
     auto,
+    search: search?.map((path) => path.split(".").map(attribute).join(".")),
     constraints: Object.keys(constraints).length === 0 ? undefined : readAny(constraints),
   };
   return Object.fromEntries(Object.entries(definition).filter(([, one]) => one !== undefined)) as never;

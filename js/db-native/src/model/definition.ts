@@ -19,7 +19,7 @@ export type Kind =
   | "model";
 
 /** What the core fills in by itself. */
-export type Auto = "created" | "updated" | "version" | "deleted" | "deleted_flag";
+export type Auto = "created" | "updated" | "version" | "deleted" | "deleted_flag" | "search";
 
 /** Who makes a key that a record does not have. */
 export type Generated = "auto_increment" | "uuid" | "object_id";
@@ -64,5 +64,7 @@ export interface FieldDefinition {
   readonly index?: boolean;
   readonly generated?: Generated;
   readonly auto?: Auto;
+  /** The attributes and paths whose words a search field has. */
+  readonly search?: readonly string[];
   readonly constraints?: Constraints;
 }

@@ -113,6 +113,11 @@ export interface StringField<S extends State> extends Common<"string", S>, Keyab
   pattern(expression: string | RegExp): Of<"string", S>;
   /** The core makes an absent key: a random UUID or an object id, as text. */
   generated(by: "uuid" | "object_id"): Of<"string", Optional<S>>;
+  /**
+   * The words of these fields and paths (text, lists of text, also inside nested models), which the core keeps on every
+   * write and `search` looks for.
+   */
+  searchOf(sources: readonly string[]): Of<"string", Nullable<S>>;
 }
 /** One of a few values. */
 export interface EnumField<S extends State> extends Common<"enum", S>, Keyable<"enum", S> {}

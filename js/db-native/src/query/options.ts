@@ -20,6 +20,8 @@ export interface FindOptions<T> extends CallOptions {
   skip?: number | undefined;
   /** Whether soft-deleted rows are seen too. */
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text; the best first unless there is a sort. */
+  search?: string | undefined;
 }
 
 /** {@link FindOptions}, and which fields of them. */
@@ -66,6 +68,8 @@ export interface AggregateOptions<T> extends CallOptions {
   order?: Sort<T> | undefined;
   /** Whether soft-deleted rows are seen too. */
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text. */
+  search?: string | undefined;
 }
 
 /** Rows in pages of `limit`, after a cursor. */
@@ -79,6 +83,8 @@ export interface PageOptions<T, K extends keyof T, I extends string = string> ex
   /** Relations whose rows are loaded too. */
   include?: readonly I[] | undefined;
   deleted?: boolean | undefined;
+  /** Only rows that have every word of this text; without a sort they come by key, not ranked. */
+  search?: string | undefined;
 }
 
 /** What `get` and its like take. */

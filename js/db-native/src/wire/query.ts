@@ -12,6 +12,7 @@ export interface QueryParts {
   readonly fields?: readonly PropertyKey[] | undefined;
   readonly include?: readonly string[] | undefined;
   readonly deleted?: boolean | undefined;
+  readonly search?: string | undefined;
 }
 
 /** Arguments of one call, as the members of a JSON object. */
@@ -35,7 +36,7 @@ export class Arguments {
     if (parts.sort !== undefined) this.add("sort", writeSort(parts.sort, members));
     this.count("limit", parts.limit).count("skip", parts.skip);
     if (parts.fields !== undefined) this.add("fields", writeFields(parts.fields, members));
-    return this.include(parts.include).plain("deleted", parts.deleted);
+    return this.include(parts.include).plain("deleted", parts.deleted).plain("search", parts.search);
   }
 
   /** Adds the relations to load. */
