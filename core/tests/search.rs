@@ -267,6 +267,13 @@ async fn narrowed_searches_agree(backend: &'static str) {
         panic!("expected facts")
     };
     assert_eq!(facts["exact"], Value::Bool(true));
+    let asks = match backend {
+        "postgres" => "@@",
+        "mongodb" => "$text",
+        _ => " MATCH ",
+    };
+    let statement = facts["statement"].as_text().unwrap();
+    assert!(statement.replace('(', " ").contains(asks), "the engine's index is not asked: {statement}");
     fresh.end().await;
 }
 
