@@ -7,7 +7,7 @@ import faulthandler
 import functools
 import inspect
 import os
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from backends import BACKENDS, capabilities, temporary_url
-from farm_db import pytest_plugin
+from farm_db import Database, pytest_plugin
 
 settings.register_profile(
     "farm_db",
@@ -98,6 +98,20 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
     """An empty database: a SQLite file that does not exist yet, or one of a private server."""
     with temporary_url(getattr(request, "param", "sqlite"), tmp_path) as url:
         yield url
+
+
+@pytest.fixture
+def mongod_url(tmp_path: Path) -> Generator[str]:
+    """An empty database of the private MongoDB, whatever backend is tested."""
+    with temporary_url("mongodb", tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+async def mongod(mongod_url: str) -> AsyncGenerator[Database]:
+    """That database, for native commands: the oracle."""
+    async with Database(mongod_url, models=[], contract="off") as database:
+        yield database
 
 
 @pytest.fixture(autouse=True)

@@ -147,7 +147,11 @@ describe("writing", () => {
     await refused(() => orders.update(1, set), "invalid_query");
     await refused(() => orders.update(1, set, { arrayFilters: [{ "v.place": 1 }] }), "unknown_field");
     await refused(() => orders.update(1, set, { arrayFilters: { v: 1 } as never }), "invalid_query");
-    await refused(() => orders.update(1, { $set: { "visits.$.placeName": "x" } } as never), "unsupported");
+    await refused(() => orders.update(1, { $set: { "visits.$.placeName": "x" } }), "invalid_query");
+    const first = { $set: { "visits.$.placeName": "Oslo" } };
+    expect(await orders.updateMany({ "visits.placeName": "Köln" }, first)).toBe(1);
+    expect((await orders.get(1)).visits.map(({ placeName }) => placeName)).toEqual(["Rome", "Oslo"]);
+    await refused(() => orders.updateMany({ "visits.stars": 5 }, first), "unsupported");
   });
 
   test("updateOne, updateMany and findOneAndUpdate change what matches", async () => {

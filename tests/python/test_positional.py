@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from backends import temporary_url
 from farm_db import Database, Document, FarmDbError, Field, Repository
 from support import opened
 
@@ -109,18 +107,6 @@ async def test_an_update_by_key_has_no_filter(trips: Repository[Trip]) -> None:
 
 
 # mongod is the oracle.
-
-
-@pytest.fixture
-def mongod_url(tmp_path: Path) -> Generator[str]:
-    with temporary_url("mongodb", tmp_path) as place:
-        yield place
-
-
-@pytest.fixture
-async def mongod(mongod_url: str) -> AsyncGenerator[Database]:
-    async with Database(mongod_url, models=[], contract="off") as database:
-        yield database
 
 
 def visit(rng: random.Random) -> dict[str, Any]:

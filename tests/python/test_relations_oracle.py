@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backends import temporary_url
 from farm_db import Database, Document, Field, InvalidQueryError, many_to_many, many_to_one
 from support import opened
 
@@ -45,18 +42,6 @@ class ThingLabel(Document, table="thing_labels"):
     label_id: int = Field(primary_key=True)
     thing = many_to_one(Thing)
     label = many_to_one(Label)
-
-
-@pytest.fixture
-def mongod_url(tmp_path: Path) -> Generator[str]:
-    with temporary_url("mongodb", tmp_path) as place:
-        yield place
-
-
-@pytest.fixture
-async def mongod(mongod_url: str) -> AsyncGenerator[Database]:
-    async with Database(mongod_url, models=[], contract="off") as database:
-        yield database
 
 
 def values(rng: random.Random) -> list[int]:

@@ -29,6 +29,9 @@ from farm_db import (
     SearchableMixin,
     Transaction,
     col,
+    many_to_many,
+    many_to_one,
+    one_to_many,
     set_current_user,
 )
 from farm_db.fastapi import JSONBytesResponse, combine
@@ -173,6 +176,38 @@ async def writing(resources: Repository[Resource]) -> None:
         return await resources.count(tx=tx)
 
     assert_type(await db.run_transaction(work, retries=5), int)
+
+
+class Shelf(Document, table="shelves"):
+    id: int = Field(primary_key=True)
+    room: str = ""
+    books = one_to_many(lambda: Book, "shelf_id")
+
+
+class Label(Document, table="labels"):
+    name: str = Field(primary_key=True)
+
+
+class BookLabel(Document, table="book_labels"):
+    book_id: int = Field(primary_key=True)
+    label_name: str = Field(primary_key=True)
+
+
+class Book(Document, table="books"):
+    id: int = Field(primary_key=True)
+    shelf_id: int | None = None
+    shelf = many_to_one(Shelf, on_delete="set_null")
+    labels = many_to_many(Label, through=BookLabel, fields=["book_id", "label_name"])
+
+
+async def relations(books: Repository[Book]) -> None:
+    book = await books.get(1, include=[Book.shelf, "labels"])
+    assert_type(book.shelf, Shelf | None)
+    assert_type(book.labels, list[Label])
+    shelf = await Shelf.get(1, include=["books"])
+    assert_type(shelf.books, list[Book])
+    assert_type(await books.find(Book.shelf.room == "hall", include=["shelf"]), list[Book])
+    assert_type(await books.find(Book.labels.name == "new").include("labels").to_list(), list[Book])
 
 
 async def active_record() -> None:
