@@ -134,7 +134,7 @@ def operand(name: str, value: Any, plan: Plan | None) -> Any:
     Raises:
         InvalidQueryError: if the operator compares an order that the stored form does not have.
     """
-    if name in _LISTS and isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+    if name in _LISTS and _is_list(value):
         return [test(item, plan) for item in value]
     if name == "$elemMatch" and isinstance(value, Mapping):
         item = plan.item if plan is not None else None
@@ -226,7 +226,7 @@ def _change(name: str, value: Any, plan: Plan | None, fields: Fields) -> Any:
             return translate(value, inside(item) or {})
         return test(value, item)
     if name == "$pullAll":
-        return [encode(item, one) for one in value]
+        return _each(value, item)
     if name == "$rename":
         return resolve(str(value), fields)[0]
     if name in ("$unset", "$currentDate", "$pop"):
@@ -235,7 +235,16 @@ def _change(name: str, value: Any, plan: Plan | None, fields: Fields) -> Any:
 
 
 def _modifier(key: str, value: Any, item: Plan | None) -> Any:
-    return [encode(item, one) for one in value] if key == "$each" else plain(value)
+    return _each(value, item) if key == "$each" else plain(value)
+
+
+def _each(value: Any, item: Plan | None) -> Any:
+    """The elements of a list; what is none goes on as it is, and the core says what it wants."""
+    return [encode(item, one) for one in value] if _is_list(value) else plain(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
 
 def sort_of(keys: Iterable[Any], fields: Fields) -> list[str]:

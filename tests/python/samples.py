@@ -167,7 +167,8 @@ def as_held(capabilities: dict[str, Any], value: Any) -> Any:
     if isinstance(value, Decimal) and not capabilities["decimal_scale"]:
         plain = without_zeros(value)
         places = -plain.as_tuple().exponent
-        fits = places <= capabilities["decimal_places"] and len(plain.as_tuple().digits) <= 34
+        # One with an exponent has more digits than it shows.
+        fits = 0 <= places <= capabilities["decimal_places"] and len(plain.as_tuple().digits) <= 34
         return plain if fits else None
     if isinstance(value, float) and math.isinf(value) and not capabilities["infinite_floats"]:
         return None

@@ -352,6 +352,8 @@ async def test_a_wrong_result_names_its_element(journeys: Repository[Journey]) -
         ({"$set": {"visits.$[v].place": "x"}}, 5, "invalid_query"),
         ({"$set": {"visits.$.place": "x"}}, [], "invalid_query"),
         ({"days": []}, [{"v": 1}], "invalid_query"),
+        ({"$pullAll": {"days": 5}}, [], "invalid_query"),
+        ({"$push": {"days": {"$each": 5}}}, [], "invalid_query"),
     ],
 )
 async def test_array_filters_that_do_not_fit_are_refused(

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -70,6 +70,48 @@ pub(super) struct Store {
     pub(super) has_transactions: bool,
     /// The deadline of one command.
     pub(super) timeout: Option<Duration>,
+    /// The server's sessions in which a transaction is open.
+    began: Mutex<Vec<Document>>,
+}
+
+/// An open transaction's entry among those of its store, until it is dropped.
+pub(super) struct Began(Arc<Store>, Document);
+
+impl Began {
+    pub(super) fn new(store: &Arc<Store>, session: Document) -> Self {
+        store.began().push(session.clone());
+        Self(Arc::clone(store), session)
+    }
+}
+
+impl Drop for Began {
+    fn drop(&mut self) {
+        let mut began = self.0.began();
+        if let Some(place) = began.iter().position(|session| *session == self.1) {
+            began.swap_remove(place);
+        }
+    }
+}
+
+impl Store {
+    fn began(&self) -> MutexGuard<'_, Vec<Document>> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what is open on the server, which would keep a forgotten transaction and its locks for a minute, and then the
+    /// client.
+    pub(super) async fn shut_down(&self) {
+        let sessions = self.began().clone();
+        if !sessions.is_empty() {
+            let admin = self.client.database("admin");
+            // Without an answer the server's own deadline ends them.
+            timeout(LINGER, admin.run_command(doc! { "killSessions": sessions })).await.ok();
+        }
+        // Cancelled commands may still be on their way to being undone.
+        if timeout(LINGER, self.client.clone().shutdown()).await.is_err() {
+            self.client.clone().shutdown().immediate(true).await;
+        }
+    }
 }
 
 /// Makes the places of our pool, one a session: the driver knows neither a deadline for waiting nor a bound of the queue.
@@ -188,6 +230,7 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {
         client,
         database,
         timeout: config.statement_timeout,
+        began: Mutex::default(),
     })
 }
 

@@ -138,10 +138,10 @@ impl Backend for Mongodb {
 
     async fn close(&self) -> Result<()> {
         let report = self.places.close(CLOSE_DEADLINE).await;
-        // What is still out, such as a forgotten transaction, finds the client shut down.
+        // What is still out, such as a forgotten transaction, finds the client shut down and its work undone.
         let store = self.slot().take();
         if let Some(store) = store {
-            on_runtime(async move { store.client.clone().shutdown().immediate(true).await }).await?;
+            on_runtime(async move { store.shut_down().await }).await?;
         }
         report.outcome()
     }

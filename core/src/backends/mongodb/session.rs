@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use super::client::{Places, Store, in_transaction, on_runtime};
+use super::client::{Began, Places, Store, in_transaction, on_runtime};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
@@ -44,6 +44,7 @@ enum State {
 pub(super) struct MongoSession {
     store: Arc<Store>,
     state: State,
+    began: Option<Began>,
     /// Given back by the drop.
     _place: Pooled<Places>,
 }
@@ -53,7 +54,7 @@ pub(super) type Done<T> = (Option<Box<ClientSession>>, Result<T>);
 
 impl MongoSession {
     pub(super) fn new(store: &Arc<Store>, place: Pooled<Places>) -> Self {
-        Self { store: Arc::clone(store), state: State::None, _place: place }
+        Self { store: Arc::clone(store), state: State::None, began: None, _place: place }
     }
 
     /// Runs a command, with the transaction's session where there is one.
@@ -218,7 +219,9 @@ impl Session for MongoSession {
             Ok(Box::new(session))
         })
         .await?;
-        self.state = State::Open(session.map_err(|error: DriverError| translate(&error, None))?);
+        let session = session.map_err(|error: DriverError| translate(&error, None))?;
+        self.began = Some(Began::new(&self.store, session.id().clone()));
+        self.state = State::Open(session);
         Ok(())
     }
 
@@ -227,13 +230,13 @@ impl Session for MongoSession {
             Ok(Some(session)) => session,
             Ok(None) => return Err(Error::transaction_state("there is no transaction to commit")),
             Err(error) => {
-                self.state = State::None;
+                (self.state, self.began) = (State::None, None);
                 return Err(error);
             }
         };
         let task = runtime::handle().spawn(commit(session));
         let outcome = task.await.map_err(|error| Error::internal(format!("a task of the driver ended: {error}")))?;
-        self.state = State::None;
+        (self.state, self.began) = (State::None, None);
         outcome
     }
 
@@ -242,6 +245,7 @@ impl Session for MongoSession {
             // A failure to abort leaves the transaction to the server's own deadline; its effect is gone either way.
             in_transaction(async move { session.abort_transaction().await }).await?.ok();
         }
+        self.began = None;
         Ok(())
     }
 
