@@ -169,7 +169,7 @@ def runners(fast: bool) -> list[Runner]:
         *rust(),
         # By file, because the databases of the shared cases are made once a file.
         pytest("python: pytest", "pytest", ["tests/python"], "-n", "2", "--dist", "loadfile", "-m", among, *few),
-        pytest("python: pytest, one at a time", "alone", ["tests/python"], "-m", alone),
+        pytest("python: pytest, one at a time", "alone", ["tests/python"], "-m", alone, *few),
         node(),
         pytest("documents: pytest", "readme", ["tests/readme"], *quick),
         pytest("packages: pytest", "package", ["tests/package"], slow=True),
@@ -188,7 +188,8 @@ def main() -> int:
         with servers.running() as variables:
             os.environ.update(variables)
             if arguments.fast:
-                os.environ.setdefault("FARM_ORACLE_CASES", "200")
+                os.environ.setdefault("FARM_ORACLE_CASES", "100")
+                os.environ.setdefault("FARM_TEST_FEW", "1")
             outcomes = {runner.name: runner.run() for runner in chosen}
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)

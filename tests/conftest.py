@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 #: What `--few` keeps of the tests that run on a server.
-TELLING = {"test_repository", "test_transactions"}
+TELLING = {"test_repository"}
 
 
 def _is_on_server(item: pytest.Item) -> bool:

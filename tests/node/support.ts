@@ -32,8 +32,11 @@ export async function file(
   return Database.connect(`sqlite:///${path}`, { models, createMissing: true, ...options });
 }
 
-/** Every database that the shared cases run on. */
-export const BACKENDS = ["sqlite", "postgres", "mysql", "mongodb"] as const;
+/** Every database that the shared cases run on; `make test-fast` leaves the servers to Rust and Python. */
+export const BACKENDS = (["sqlite", "postgres", "mysql", "mongodb"] as const).slice(
+  0,
+  process.env["FARM_TEST_FEW"] ? 1 : undefined,
+);
 
 /** A server's URL, which `scripts/servers.py` puts into the environment; a missing one is a failure. */
 function server(variable: string): string {

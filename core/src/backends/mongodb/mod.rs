@@ -15,6 +15,7 @@ mod sample;
 mod schema;
 mod session;
 mod stream;
+mod task;
 mod values;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +23,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::client::{Figures, Places, Store, on_runtime};
+use self::client::{Figures, Places, Store};
 use self::session::MongoSession;
+use self::task::on_runtime;
 use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
 use crate::config::{Config, PoolOptions};
 use crate::error::{Error, Result};

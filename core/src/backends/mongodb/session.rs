@@ -14,11 +14,12 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use super::client::{Began, Places, Store, in_transaction, on_runtime};
+use super::client::{Began, Places, Store};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
 use super::stream::MongoStream;
+use super::task::{in_transaction, on_runtime};
 use super::values::{document, free};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};

@@ -7,12 +7,12 @@ use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::error::Error as DriverError;
 use mongodb::{ClientSession, Cursor, SessionCursor};
 
-use super::client::{in_transaction, on_runtime};
 use super::commands::{find_filter, find_options};
 use super::compile::{Command, Plan};
 use super::error::translate;
 use super::rows::MongoRows;
 use super::session::MongoSession;
+use super::task::{in_transaction, on_runtime};
 use crate::backend::{RowBatches, Rows, Session};
 use crate::error::{Error, Result};
 use crate::value::Value;
