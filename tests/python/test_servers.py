@@ -39,14 +39,8 @@ def postgres(tmp_path: Path) -> Generator[str]:
 
 
 @pytest.fixture
-def mongodb_url(tmp_path: Path) -> Generator[str]:
-    with temporary_url("mongodb", tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-async def mongodb(mongodb_url: str) -> AsyncGenerator[Database]:
-    async with opened(mongodb_url, [Book]) as database:
+async def mongodb(mongod_url: str) -> AsyncGenerator[Database]:
+    async with opened(mongod_url, [Book]) as database:
         yield database
 
 

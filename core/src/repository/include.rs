@@ -7,12 +7,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arguments::{Arguments, fields_equal, living};
+use super::arguments::{Arguments, fields_in, living};
 use super::rowset::Included;
 use super::{Reply, Repository, RowSet, Verb};
 use crate::error::{Error, Result};
-use crate::query::{Filter, Sort, Test};
-use crate::schema::{Entity, Link, Path};
+use crate::query::Sort;
+use crate::schema::Link;
 use crate::transaction::Transaction;
 use crate::value::{Value, canonical_order};
 
@@ -154,13 +154,13 @@ impl Repository {
         keys: &[Option<Vec<Value>>],
         tx: Option<&Transaction>,
     ) -> Result<RowSet> {
-        let mut wanted: Vec<&Vec<Value>> = keys.iter().flatten().collect();
+        let mut wanted: Vec<Vec<Value>> = keys.iter().flatten().cloned().collect();
         wanted.sort_by(|a, b| compare(a, b));
         wanted.dedup_by(|a, b| compare(a, b).is_eq());
         let size = if columns.len() == 1 { KEYS } else { COMPOSITE_KEYS };
         let mut chunks = Vec::new();
         for chunk in wanted.chunks(size) {
-            let filter = living(one_of(&self.entity, columns, chunk)?, &self.entity, false)?;
+            let filter = living(fields_in(&self.entity, columns, chunk)?, &self.entity, false)?;
             let query =
                 super::arguments::Query { sort: Sort::default().with_key(&self.entity), ..self.query_of(filter) };
             chunks.push(self.select(&mut self.lease(Verb::Find, tx).await?, &query).await?);
@@ -184,16 +184,6 @@ pub(super) struct Wanted {
     includes: Includes,
     /// The columns that the caller asked for, where more had to be read.
     columns: Option<Arc<[usize]>>,
-}
-
-/// `columns` in `keys`; never called without keys.
-pub(super) fn one_of(entity: &Entity, columns: &[usize], keys: &[&Vec<Value>]) -> Result<Filter> {
-    if let [column] = columns {
-        let path = Path::resolve(entity, &entity.fields[*column].name)?;
-        return Ok(Filter::At(path, Test::In(keys.iter().map(|key| key[0].clone()).collect())));
-    }
-    let each = keys.iter().map(|key| fields_equal(entity, columns, key));
-    Ok(Filter::Or(each.collect::<Result<_>>()?))
 }
 
 /// The values of some columns (entity positions) of each row; `None` where one of them is null.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::arguments::{Arguments, Query, fields_in, key_equals, key_values, living};
+use super::include::compare;
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Operation, Select, Statement};
 use crate::database::Database;
@@ -99,19 +100,12 @@ impl Repository {
             return Err(Error::invalid_query(format!("get_many takes up to {MAX_KEYS} keys, got {}", ids.len())));
         }
         let keys = ids.into_iter().map(|id| self.checked_key(id)).collect::<Result<Vec<_>>>()?;
-        let filter = living(self.filter_by_keys(&keys)?, &self.entity, false)?;
+        let filter = living(fields_in(&self.entity, &self.entity.key, &keys)?, &self.entity, false)?;
         let found = self.select(&mut self.lease(Verb::GetMany, tx).await?, &self.query_of(filter)).await?;
         let found_keys =
             (0..found.len()).map(|row| Ok(self.entity.key_of(&found.values(row)?))).collect::<Result<Vec<_>>>()?;
         let equal = |a: &[Value], b: &[Value]| a.iter().zip(b).all(|(a, b)| canonical_equal(a, b));
         let mut order: Vec<usize> = (0..found.len()).collect();
-        let compare = |a: &[Value], b: &[Value]| {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| canonical_order(a, b))
-                .find(|order| order.is_ne())
-                .unwrap_or(std::cmp::Ordering::Equal)
-        };
         order.sort_by(|a, b| compare(&found_keys[*a], &found_keys[*b]));
         let place = |key: &Vec<Value>| {
             let at = order.binary_search_by(|row| compare(&found_keys[*row], key)).ok()?;
@@ -119,10 +113,6 @@ impl Repository {
         };
         let rows = keys.iter().filter_map(place).collect();
         Ok(Reply::Rows(found.pick(rows, &self.all_columns())))
-    }
-
-    fn filter_by_keys(&self, keys: &[Vec<Value>]) -> Result<Filter> {
-        fields_in(&self.entity, &self.entity.key, keys)
     }
 
     /// A query for all columns without order.

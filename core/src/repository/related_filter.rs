@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::arguments::{Arguments, living};
-use super::include::{compare, keys_of, one_of};
+use super::arguments::{Arguments, fields_in, living};
+use super::include::{compare, keys_of};
 use super::{Repository, Verb};
 use crate::document;
 use crate::error::{Error, Kind, Result};
@@ -175,10 +175,10 @@ impl Repository {
         let columns = match &link.through {
             None => &link.from,
             Some(through) => {
-                let known: Vec<_> = keys.iter().flatten().collect();
+                let known: Vec<_> = keys.iter().flatten().cloned().collect();
                 if !known.is_empty() {
                     let between = Self::new(self.database.clone(), Arc::clone(&through.entity))?;
-                    let filter = one_of(&through.entity, &through.theirs, &known)?;
+                    let filter = fields_in(&through.entity, &through.theirs, &known)?;
                     keys = between.keys_where(filter, &through.ours, tx).await?;
                 }
                 &self.entity.key
