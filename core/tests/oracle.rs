@@ -98,19 +98,16 @@ fn held(path: &str) -> BoxedStrategy<Value> {
     }
 }
 
-fn a_document() -> impl Strategy<Value = Map> {
-    let inner = ("text", "int", "float", "bool", "decimal", "at");
-    let inner = (
-        held(inner.0),
-        held(inner.1),
-        held(inner.2),
-        held(inner.3),
-        held(inner.4),
-        held(inner.5),
-    )
-        .prop_map(|(text, int, float, bool, decimal, at)| {
+fn an_inner_document() -> impl Strategy<Value = Value> {
+    (held("text"), held("int"), held("float"), held("bool"), held("decimal"), held("at")).prop_map(
+        |(text, int, float, bool, decimal, at)| {
             Value::Map(document! { "text" => text, "int" => int, "float" => float, "bool" => bool, "decimal" => decimal, "at" => at })
-        });
+        },
+    )
+}
+
+fn a_document() -> impl Strategy<Value = Map> {
+    let inner = an_inner_document();
     let map = prop::option::of(int()).prop_map(|x| x.map_or_else(Map::new, |x| document! { "x" => x }));
     let scalars = (held("text"), held("int"), held("float"), held("decimal"), held("bool"), held("bytes"), held("at"));
     let lists = (held("tags"), held("numbers"), held("flags"), held("moments"));
@@ -122,6 +119,9 @@ fn a_document() -> impl Strategy<Value = Map> {
     })
 }
 
+/// Names of `$type`.
+const TYPES: [&str; 11] =
+    ["null", "int", "string", "number", "array", "decimal", "date", "bool", "object", "long", "double"];
 const PATHS: [&str; 20] = [
     "text",
     "int",
@@ -154,44 +154,70 @@ fn operand(path: &'static str) -> BoxedStrategy<Value> {
         "moments" => moment().boxed(),
         "int" | "float" => prop_oneof![or_null(int()), float(), decimal()].boxed(),
         "decimal" => prop_oneof![or_null(decimal()), int()].boxed(),
+        "inner" => or_null(an_inner_document()),
         _ => held(path),
     }
 }
 
-fn test(path: &'static str) -> BoxedStrategy<Value> {
-    let single = |name: &'static str, value: Value| Value::Map(document! { name => value });
+/// What an element of the list at `path` is compared with, if there can be a list.
+fn element(path: &str) -> Option<BoxedStrategy<Value>> {
+    match path {
+        "tags" => Some(text().boxed()),
+        "numbers" => Some(or_null(int())),
+        "flags" => Some(truth().boxed()),
+        "moments" => Some(moment().boxed()),
+        "any" => Some(held(path)),
+        _ => None,
+    }
+}
+
+/// A test of a value that is compared with `operand`: of the `whole` of what stands at `path`, or of an element of it.
+///
+/// Only what the contract lets be asked of the type: `$size` of a number is refused before any database is.
+fn simple(path: &'static str, operand: &BoxedStrategy<Value>, whole: bool) -> BoxedStrategy<Map> {
     let compare =
-        (prop_oneof![Just("$eq"), Just("$ne"), Just("$gt"), Just("$gte"), Just("$lt"), Just("$lte")], operand(path))
-            .prop_map(move |(name, value)| single(name, value));
-    let among = (prop_oneof![Just("$in"), Just("$nin")], prop::collection::vec(operand(path), 0..4))
-        .prop_map(move |(name, values)| single(name, Value::List(values)));
-    let all = prop::collection::vec(operand(path), 0..3).prop_map(move |values| single("$all", Value::List(values)));
-    let size = (0_i64..4).prop_map(move |size| single("$size", Value::Int(size)));
-    let exists = any::<bool>().prop_map(move |wanted| single("$exists", Value::Bool(wanted)));
-    let regex = prop_oneof![Just("^a"), Just("B$"), Just("."), Just("(?i)b")]
-        .prop_map(move |text| single("$regex", text.into()));
-    let kind = prop_oneof![
-        Just("null"),
-        Just("int"),
-        Just("string"),
-        Just("number"),
-        Just("array"),
-        Just("decimal"),
-        Just("date")
-    ]
-    .prop_map(move |name| single("$type", name.into()));
+        (prop_oneof![Just("$eq"), Just("$ne"), Just("$gt"), Just("$gte"), Just("$lt"), Just("$lte")], operand.clone())
+            .prop_map(|(name, value)| document! { name => value });
+    let among = (prop_oneof![Just("$in"), Just("$nin")], prop::collection::vec(operand.clone(), 0..4))
+        .prop_map(|(name, values)| document! { name => values });
+    let all = prop::collection::vec(operand.clone(), 0..3).prop_map(|values| document! { "$all" => values });
+    let exists = any::<bool>().prop_map(|wanted| document! { "$exists" => wanted });
+    let kind = proptest::sample::select(&TYPES[..]).prop_map(|name| document! { "$type" => name });
+    let size = (0_i64..4).prop_map(|size| document! { "$size" => size });
+    let regex =
+        prop_oneof![Just("^a"), Just("B$"), Just("."), Just("(?i)b")].prop_map(|text| document! { "$regex" => text });
     let modulo = (1_i64..4, -1_i64..3)
-        .prop_map(move |(divisor, rest)| single("$mod", Value::List(vec![Value::Int(divisor), Value::Int(rest)])));
-    let simple =
-        prop_oneof![4 => compare, 2 => among, 1 => all, 1 => size, 1 => exists, 1 => regex, 1 => kind, 1 => modulo];
-    simple
-        .prop_recursive(2, 6, 2, move |inner| {
-            prop_oneof![
-                inner.clone().prop_map(move |test| single("$not", test)),
-                inner.prop_map(move |test| single("$elemMatch", test)),
-            ]
-        })
-        .boxed()
+        .prop_map(|(divisor, rest)| document! { "$mod" => vec![Value::Int(divisor), Value::Int(rest)] });
+    let (free, name) = (path == "any", path.trim_start_matches("inner."));
+    let mut tests =
+        vec![(4, compare.boxed()), (2, among.boxed()), (1, all.boxed()), (1, exists.boxed()), (1, kind.boxed())];
+    if free || (whole && element(path).is_some()) {
+        tests.push((1, size.boxed()));
+    }
+    if free || matches!(name, "text" | "tags") {
+        tests.push((1, regex.boxed()));
+    }
+    if free || matches!(name, "int" | "float" | "decimal" | "numbers" | "map.x") {
+        tests.push((1, modulo.boxed()));
+    }
+    proptest::strategy::Union::new_weighted(tests).boxed()
+}
+
+fn test(path: &'static str) -> BoxedStrategy<Map> {
+    let not = |tests: BoxedStrategy<Map>| {
+        prop_oneof![3 => tests.clone(), 1 => tests.prop_map(|test| document! { "$not" => test })].boxed()
+    };
+    let own = not(simple(path, &operand(path), true));
+    let Some(element) = element(path) else { return own };
+    let of_element = (not(simple(path, &element, false)), not(simple(path, &element, false)), any::<bool>()).prop_map(
+        |(mut a, b, both)| {
+            if both {
+                a.extend(b);
+            }
+            document! { "$elemMatch" => a }
+        },
+    );
+    prop_oneof![2 => own, 1 => not(of_element.boxed())].boxed()
 }
 
 fn a_filter() -> impl Strategy<Value = Map> {
@@ -268,13 +294,14 @@ fn seeded() -> TestRunner {
 async fn every_filter_answers_as_the_matcher_does(backend: &'static str) {
     let mut runner = seeded();
     let world = World::new(backend, &mut runner, 80).await;
-    let (mut answered, mut exact) = (0, 0);
+    let (mut answered, mut exact, mut refused) = (0, 0, 0);
     while answered < share(55) {
         let text = a_filter().new_tree(&mut runner).unwrap().current();
         let filter = match Filter::parse(&text, world.entity()) {
             Ok(filter) => filter,
             Err(error) => {
                 assert_ne!(error.kind(), Kind::Internal);
+                refused += 1;
                 continue;
             }
         };
@@ -287,9 +314,10 @@ async fn every_filter_answers_as_the_matcher_does(backend: &'static str) {
         answered += 1;
         exact += usize::from(plan["exact"] == Value::Bool(true));
     }
-    // About half of them, and more or less by chance where there are few.
-    assert!(exact * 3 > answered, "only {exact} of {answered} filters were pushed down");
-    println!("{backend}: {answered} filters, {exact} of them answered by the engine alone");
+    assert!(refused * 50 < answered.max(500), "{refused} refused beside {answered} that were answered");
+    // Two fifths and more; by chance less where there are few.
+    assert!(exact * 4 > answered, "only {exact} of {answered} filters were pushed down");
+    println!("{backend}: {answered} filters, {exact} of them answered by the engine alone; {refused} refused by name");
     world.fresh.end().await;
 }
 

@@ -285,12 +285,28 @@ async fn commit(mut session: Box<ClientSession>) -> Result<()> {
     }
 }
 
-/// A document of the server as a value.
+/// A document of the server as a value, what has no type of ours as its extended JSON (`{"$minKey": 1}`).
 pub(super) fn free_document(document: &Document) -> Result<Value> {
-    let raw = mongodb::bson::RawDocumentBuf::try_from(document)
+    let spelled = document.iter().map(|(name, value)| (name.clone(), spelled(value))).collect::<Document>();
+    let raw = mongodb::bson::RawDocumentBuf::try_from(&spelled)
         .map_err(|error| Error::backend(format!("mongodb: {error}")))?;
     free(mongodb::bson::raw::RawBsonRef::Document(&raw))
         .ok_or_else(|| Error::unsupported("the answer of mongodb holds a type that farm-db does not know"))
+}
+
+fn spelled(value: &Bson) -> Bson {
+    match value {
+        Bson::Array(list) => Bson::Array(list.iter().map(spelled).collect()),
+        Bson::Document(map) => Bson::Document(map.iter().map(|(name, value)| (name.clone(), spelled(value))).collect()),
+        Bson::RegularExpression(regex) => {
+            let (pattern, options) = (regex.pattern.as_str(), regex.options.as_str());
+            Bson::Document(doc! { "$regularExpression": { "pattern": pattern, "options": options } })
+        }
+        Bson::JavaScriptCode(code) => Bson::Document(doc! { "$code": code }),
+        Bson::MinKey => Bson::Document(doc! { "$minKey": 1 }),
+        Bson::MaxKey => Bson::Document(doc! { "$maxKey": 1 }),
+        other => other.clone(),
+    }
 }
 
 /// `maxTimeMS` for commands that are written out.

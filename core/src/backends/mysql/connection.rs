@@ -12,6 +12,7 @@ use sqlx_mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 
 use super::error::translate;
 use crate::backends::sql::connecting::unreachable;
+use crate::backends::sql::no_delay::send_at_once;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
@@ -50,7 +51,10 @@ impl Opener {
         let mut failures = Vec::new();
         for endpoint in &server.endpoints {
             match options(&self.config, server, endpoint)?.connect().await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    send_at_once(endpoint);
+                    return Ok(connection);
+                }
                 Err(error) => failures.push((endpoint, translate(error, None))),
             }
         }

@@ -9,6 +9,7 @@ pub(super) mod connecting;
 pub(super) mod filter;
 pub(super) mod introspect;
 mod literal;
+pub(super) mod no_delay;
 mod numbers;
 pub(super) mod references;
 pub(super) mod schema;
