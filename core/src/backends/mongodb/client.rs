@@ -1,28 +1,28 @@
 //! The driver's client: made of our configuration, with the figures of its pool from its events.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mongodb::action::Shutdown;
 use mongodb::bson::{Document, doc};
-use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
-use mongodb::options::{
-    Acknowledgment, ClientOptions, Credential, ReadConcern, ReadConcernLevel, ReadPreference, ReadPreferenceOptions,
-    SelectionCriteria, ServerAddress, Tls, TlsOptions, WriteConcern,
-};
 use mongodb::{Client, Database};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::translate;
+use super::options::options;
 use super::task::{LINGER, on_runtime};
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
+use crate::runtime;
 use crate::value::{Map, Value};
+
+/// How often it is looked whether the connections are closed.
+const POLL: Duration = Duration::from_millis(5);
 
 /// An open database.
 pub(super) struct Store {
@@ -34,6 +34,9 @@ pub(super) struct Store {
     pub(super) timeout: Option<Duration>,
     /// The server's sessions in which a transaction is open.
     began: Mutex<Vec<Document>>,
+    figures: Arc<Figures>,
+    /// Whether SRV records name the servers.
+    srv: bool,
 }
 
 /// An open transaction's entry among those of its store, until it is dropped.
@@ -70,8 +73,19 @@ impl Store {
             timeout(LINGER, admin.run_command(doc! { "killSessions": sessions })).await.ok();
         }
         // Cancelled commands may still be on their way to being undone.
-        if timeout(LINGER, self.client.clone().shutdown()).await.is_err() {
-            self.client.clone().shutdown().immediate(true).await;
+        if timeout(LINGER, self.ended(self.client.clone().shutdown())).await.is_err() {
+            timeout(LINGER, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
+        }
+    }
+
+    /// Ends when the client has. Where SRV records name the servers, the driver (3.9) also waits until it looks at them
+    /// again, up to a minute: there it is enough that no connection is left.
+    async fn ended(&self, shutdown: Shutdown) {
+        let mut ended = runtime::handle().spawn(shutdown.into_future());
+        while timeout(POLL, &mut ended).await.is_err() {
+            if self.srv && self.figures.size.load(Ordering::Relaxed) <= 0 {
+                return;
+            }
         }
     }
 }
@@ -111,7 +125,8 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    fn note(&self, event: &CmapEvent) {
+    /// Counts an event of a connection.
+    pub(super) fn note(&self, event: &CmapEvent) {
         let add = |counter: &AtomicI64, step| {
             counter.fetch_add(step, Ordering::Relaxed);
         };
@@ -193,6 +208,8 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {
         database,
         timeout: config.statement_timeout,
         began: Mutex::default(),
+        figures: Arc::clone(figures),
+        srv: server.srv,
     })
 }
 
@@ -210,157 +227,4 @@ async fn reach(server: &Server, config: &Config) -> Result<()> {
     }
     Err(Error::connection_failed(format!("cannot connect to {}", failures.join("; ")))
         .with("url", config.url.redacted()))
-}
-
-async fn options(config: &Config, server: &Server, figures: &Arc<Figures>) -> Result<ClientOptions> {
-    let parameters = &config.parameters;
-    refuse_unserved(config)?;
-    let mut options = if server.srv {
-        // Only the driver reads SRV and TXT records; user, password and the rest are set below.
-        let host = server.endpoints.first().map(ToString::to_string).unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
-        ClientOptions::parse(format!("mongodb+srv://{host}/")).await.map_err(|error| translate(&error, None))?
-    } else {
-        ClientOptions::default()
-    };
-    if !server.srv {
-        options.hosts = server.endpoints.iter().map(address).collect();
-    }
-    options.app_name = Some(parameters.text("application_name").unwrap_or("farm-db").to_owned());
-    options.default_database.clone_from(&server.database);
-    options.connect_timeout = Some(config.pool.connect_timeout);
-    options.server_selection_timeout =
-        Some(parameters.span("server_selection_timeout").unwrap_or(config.pool.acquire_timeout));
-    options.max_pool_size = u32::try_from(config.pool.max_size).ok();
-    options.min_pool_size = u32::try_from(config.pool.min_size).ok();
-    options.max_idle_time = config.pool.idle_timeout;
-    options.heartbeat_freq = parameters.span("heartbeat_frequency").or(options.heartbeat_freq);
-    options.local_threshold = parameters.span("local_threshold");
-    options.max_connecting = parameters.count("max_connecting").and_then(|count| u32::try_from(count).ok());
-    options.repl_set_name = parameters.text("replica_set").map(str::to_owned).or(options.repl_set_name);
-    options.direct_connection = parameters.truth("direct_connection");
-    options.load_balanced = parameters.truth("load_balanced").or(options.load_balanced);
-    options.retry_reads = parameters.truth("retry_reads");
-    options.retry_writes = parameters.truth("retry_writes");
-    options.credential = credential(config, server)?.or(options.credential);
-    options.tls = tls(config, server.srv);
-    options.read_concern = parameters.text("read_concern_level").map(|level| ReadConcern::from(level_of(level)));
-    options.write_concern = write_concern(config);
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(preference(config)));
-    let figures = Arc::clone(figures);
-    options.cmap_event_handler = Some(EventHandler::callback(move |event| figures.note(&event)));
-    Ok(options)
-}
-
-fn address(endpoint: &Endpoint) -> ServerAddress {
-    match endpoint {
-        Endpoint::Tcp { host, port } => ServerAddress::Tcp { host: host.clone(), port: Some(*port) },
-        Endpoint::Socket { path, .. } => ServerAddress::Unix { path: path.into() },
-    }
-}
-
-fn credential(config: &Config, server: &Server) -> Result<Option<Credential>> {
-    let parameters = &config.parameters;
-    let mechanism = parameters.text("auth_mechanism");
-    if server.user.is_none() && mechanism.is_none() {
-        return Ok(None);
-    }
-    let mut credential = Credential::default();
-    credential.username.clone_from(&server.user);
-    credential.password = server.password.as_ref().map(|password| password.expose().to_owned());
-    // Users live in `admin` unless the url says otherwise, or names the database that they are for.
-    let source = parameters.text("auth_source").map(str::to_owned);
-    credential.source = source.or_else(|| server.database.clone().filter(|_| mechanism.is_none()));
-    if let Some(name) = mechanism {
-        let mechanism = name.parse().map_err(|error| translate(&error, None).with("option", "auth_mechanism"))?;
-        credential.mechanism = Some(mechanism);
-    }
-    Ok(Some(credential))
-}
-
-fn tls(config: &Config, srv: bool) -> Option<Tls> {
-    let parameters = &config.parameters;
-    // As the specification of SRV urls has it, they are encrypted unless the url says otherwise.
-    if !parameters.truth("tls").unwrap_or(srv) {
-        return None;
-    }
-    let mut options = TlsOptions::default();
-    options.ca_file_path = parameters.text("tls_ca_file").map(Into::into);
-    options.cert_key_file_path = parameters.text("tls_certificate_key_file").map(Into::into);
-    let insecure = parameters.truth("tls_insecure");
-    options.allow_invalid_certificates = parameters.truth("tls_allow_invalid_certificates").or(insecure);
-    Some(Tls::Enabled(options))
-}
-
-fn level_of(level: &str) -> ReadConcernLevel {
-    match level {
-        "local" => ReadConcernLevel::Local,
-        "available" => ReadConcernLevel::Available,
-        "linearizable" => ReadConcernLevel::Linearizable,
-        "snapshot" => ReadConcernLevel::Snapshot,
-        _ => ReadConcernLevel::Majority,
-    }
-}
-
-fn write_concern(config: &Config) -> Option<WriteConcern> {
-    let parameters = &config.parameters;
-    let (w, w_timeout, journal) = (parameters.text("w"), parameters.span("w_timeout"), parameters.truth("journal"));
-    if w.is_none() && w_timeout.is_none() && journal.is_none() {
-        return None;
-    }
-    let mut concern = WriteConcern::default();
-    concern.w = w.map(|w| match w.parse() {
-        Ok(nodes) => Acknowledgment::Nodes(nodes),
-        Err(_) if w == "majority" => Acknowledgment::Majority,
-        Err(_) => Acknowledgment::Custom(w.to_owned()),
-    });
-    (concern.w_timeout, concern.journal) = (w_timeout, journal);
-    Some(concern)
-}
-
-fn preference(config: &Config) -> ReadPreference {
-    let parameters = &config.parameters;
-    let tags = match parameters.get("read_preference_tags") {
-        Some(crate::config::Setting::Texts(texts)) => Some(texts.iter().map(|text| tag_set(text)).collect()),
-        _ => None,
-    };
-    let staleness = parameters.count("max_staleness_seconds").map(Duration::from_secs);
-    let options = (tags.is_some() || staleness.is_some()).then(|| {
-        let mut options = ReadPreferenceOptions::default();
-        (options.tag_sets, options.max_staleness) = (tags, staleness);
-        options
-    });
-    match parameters.text("read_preference") {
-        Some("primaryPreferred") => ReadPreference::PrimaryPreferred { options },
-        Some("secondary") => ReadPreference::Secondary { options },
-        Some("secondaryPreferred") => ReadPreference::SecondaryPreferred { options },
-        Some("nearest") => ReadPreference::Nearest { options },
-        _ => ReadPreference::Primary,
-    }
-}
-
-/// `dc:east,use:reporting`
-fn tag_set(text: &str) -> HashMap<String, String> {
-    text.split(',').filter_map(|tag| tag.split_once(':')).map(|(name, value)| (name.into(), value.into())).collect()
-}
-
-/// Options that this build of the driver has no way to serve; to pass over them would be to pretend.
-fn refuse_unserved(config: &Config) -> Result<()> {
-    let parameters = &config.parameters;
-    let refused = [
-        "compressors",
-        "zlib_compression_level",
-        "socket_timeout",
-        "tls_certificate_key_file_password",
-        "tls_allow_invalid_hostnames",
-        "auth_mechanism_properties",
-        "srv_max_hosts",
-        "srv_service_name",
-    ];
-    match refused.into_iter().find(|name| parameters.get(name).is_some()) {
-        Some(name) => Err(Error::unsupported(format!("the option {name:?} is not supported for mongodb"))
-            .with("option", name)
-            .with("backend", "mongodb")),
-        None => Ok(()),
-    }
 }

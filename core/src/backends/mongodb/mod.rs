@@ -9,6 +9,7 @@ mod filter;
 mod info;
 mod introspect;
 mod layout;
+mod options;
 mod references;
 mod rows;
 mod sample;
