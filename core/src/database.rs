@@ -69,6 +69,8 @@ struct Inner {
     connected: AtomicBool,
     residual_queries: AtomicU64,
     residual_rows: AtomicU64,
+    grouped_statements: AtomicU64,
+    grouped_gets: AtomicU64,
     id: usize,
 }
 
@@ -100,6 +102,8 @@ impl Database {
             connected: AtomicBool::new(false),
             residual_queries: AtomicU64::new(0),
             residual_rows: AtomicU64::new(0),
+            grouped_statements: AtomicU64::new(0),
+            grouped_gets: AtomicU64::new(0),
             id: IDS.fetch_add(1, Ordering::Relaxed),
         })))
     }
@@ -154,6 +158,20 @@ impl Database {
     pub(crate) fn count_residual(&self, rows: usize) {
         self.0.residual_queries.fetch_add(1, Ordering::Relaxed);
         self.0.residual_rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn groups_reads(&self) -> bool {
+        self.0.config.group_reads
+    }
+
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        self.0.config.pool.acquire_timeout
+    }
+
+    /// Counts the gets that one statement answers.
+    pub(crate) fn count_grouped(&self, gets: usize) {
+        self.0.grouped_statements.fetch_add(1, Ordering::Relaxed);
+        self.0.grouped_gets.fetch_add(gets as u64, Ordering::Relaxed);
     }
 
     fn check_connected(&self) -> Result<()> {
@@ -302,6 +320,9 @@ impl Database {
         let load = |counter: &AtomicU64| Value::Int(counter.load(Ordering::Relaxed) as i64);
         let residual = document! { "queries" => load(&self.0.residual_queries), "rows" => load(&self.0.residual_rows) };
         stats.insert("residual".to_owned(), residual.into());
+        let grouped =
+            document! { "statements" => load(&self.0.grouped_statements), "gets" => load(&self.0.grouped_gets) };
+        stats.insert("group_reads".to_owned(), grouped.into());
         stats.insert("pool".to_owned(), self.pool_stats().into());
         Ok(stats)
     }
@@ -337,6 +358,12 @@ impl Database {
         F::Output: Send + 'static,
     {
         runtime::spawn(future)
+    }
+
+    /// A lease on a connection that idles, if there is one.
+    pub(crate) fn idle_lease(&self, access: Access) -> Result<Option<Lease>> {
+        self.check_connected()?;
+        Ok(self.backend().idle_session(access).map(|session| Lease::Own(Some(session))))
     }
 
     pub(crate) async fn lease(&self, access: Access, tx: Option<&Transaction>) -> Result<Lease> {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await made.close();
 });
 
-describe("usage", () => {
+describe.concurrent("usage", () => {
   test("help and version go to stdout", async () => {
     for (const args of [[], ["--help"], ["db"], ["db", "--help"], ["db", "status", "--help"]]) {
       const { code, stdout, stderr } = await farm(args);
@@ -70,7 +70,7 @@ describe("usage", () => {
   });
 });
 
-describe.each(COMMANDS)("farm db %s", (command) => {
+describe.concurrent.each(COMMANDS)("farm db %s", (command) => {
   test("--json prints one object of its schema", async () => {
     const ended = await db(command, ["--url", url, "--json"]);
     expect([ended.code, ended.stderr]).toEqual([0, ""]);
@@ -118,7 +118,7 @@ describe.each(COMMANDS)("farm db %s", (command) => {
   });
 });
 
-describe("what is shown", () => {
+describe.concurrent("what is shown", () => {
   test("status: health, contract and entities", async () => {
     const found = json(await db("status", ["--url", url, "--json"]));
     expect(found.entities).toEqual([
@@ -157,7 +157,7 @@ describe("what is shown", () => {
   });
 });
 
-describe("colours", () => {
+describe.concurrent("colours", () => {
   test("are forced and forbidden as no-color.org and FORCE_COLOR say", async () => {
     const colored = async (env: Record<string, string>, ...args: string[]) =>
       (await db("connect", ["--url", url, ...args], { env })).stdout.includes("\u001b");
@@ -170,7 +170,7 @@ describe("colours", () => {
   });
 });
 
-describe("the configuration", () => {
+describe.concurrent("the configuration", () => {
   const source = async (cwd: string, args: string[] = [], env: Record<string, string> = {}) =>
     json(await db("info", ["--json", ...args], { cwd, env }));
 
@@ -268,7 +268,7 @@ test("the first line of the command keeps --env-file from Node", () => {
   expect(readFileSync(FARM, "utf8")).toMatch(/^#!\/usr\/bin\/env -S node --\n/);
 });
 
-describe("waiting", () => {
+describe.concurrent("waiting", () => {
   test("ends when the database is there", async () => {
     const path = join(base, "late.db");
     setTimeout(() => void Database.connect(`sqlite:///${path}`).then((made) => made.close()), 4000);

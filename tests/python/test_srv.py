@@ -1,4 +1,4 @@
-"""`mongodb+srv` urls against a name server, in namespaces of their own: port 53 is the machine's, and `resolv.conf` too."""
+"""`mongodb+srv` urls against a name server, in namespaces of their own: port 53 belongs to the machine."""
 
 from __future__ import annotations
 

@@ -96,6 +96,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A session for one piece of work, from the pool, within the acquire deadline.
     async fn session(&self, access: Access) -> Result<Box<dyn Session>>;
 
+    /// A session on a connection that idles, if there is one; no I/O, no waiting.
+    fn idle_session(&self, access: Access) -> Option<Box<dyn Session>>;
+
     /// Stops intake, waits for work under way until the deadline of the configuration, closes every connection.
     async fn close(&self) -> Result<()>;
 

@@ -51,6 +51,8 @@ pub struct Config {
     pub statement_timeout: Option<Duration>,
     /// The most rows that may be filtered outside the database.
     pub residual_limit: u64,
+    /// Whether gets that wait for a connection are answered together.
+    pub group_reads: bool,
     /// What remains for the backend's driver: `sslmode`, `auth_source`, `charset` ...
     pub parameters: Settings,
 }
@@ -95,12 +97,13 @@ impl Config {
         let statement_timeout = settings.take_limit("statement_timeout", None);
         let residual_limit = settings.count("residual_limit").unwrap_or(RESIDUAL_LIMIT);
         settings.take("residual_limit");
+        let group_reads = settings.take_truth("group_reads").unwrap_or(true);
         let (sqlite, memory) = SqliteOptions::from_settings(&mut settings);
         if memory {
             url.location = Location::Memory;
         }
         url.settle(&mut settings)?;
-        Ok(Self { url, pool, sqlite, statement_timeout, residual_limit, parameters: settings })
+        Ok(Self { url, pool, sqlite, statement_timeout, residual_limit, group_reads, parameters: settings })
     }
 }
 

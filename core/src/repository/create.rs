@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Changes, Conflict, Insert, Operation, SetTo};
+use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
 use crate::schema::{Generated, Record};
 use crate::transaction::Transaction;
@@ -13,9 +13,9 @@ impl Repository {
     /// Inserts records, all or none; returns the rows as they are stored.
     pub async fn create_many(&self, records: Vec<Record>, tx: Option<&Transaction>) -> Result<RowSet> {
         let now = DateTime::now();
-        let many = records.len() > 1;
+        let (many, backend) = (records.len() > 1, self.database.backend());
         let check = |(index, record)| {
-            let checked = self.entity.check_insert(record, now).and_then(|row| self.as_stored(row));
+            let checked = self.entity.check_insert(record, now).and_then(|row| self.as_stored(&*backend, row));
             checked.map_err(|error: Error| if many { error.with("row", index) } else { error })
         };
         let mut rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
@@ -32,14 +32,18 @@ impl Repository {
     }
 
     /// A checked row as the database will give it back.
-    pub(super) fn as_stored(&self, row: Vec<Value>) -> Result<Vec<Value>> {
-        row.into_iter().enumerate().map(|(position, value)| self.stored_value(position, value)).collect()
+    pub(super) fn as_stored(&self, backend: &dyn Backend, row: Vec<Value>) -> Result<Vec<Value>> {
+        row.into_iter().enumerate().map(|(position, value)| self.stored_by(backend, position, value)).collect()
     }
 
     /// A checked value of one field as the database will give it back.
     pub(super) fn stored_value(&self, position: usize, value: Value) -> Result<Value> {
+        self.stored_by(&*self.database.backend(), position, value)
+    }
+
+    fn stored_by(&self, backend: &dyn Backend, position: usize, value: Value) -> Result<Value> {
         let field = &self.entity.fields[position];
-        let stored = self.database.backend().stored(&field.kind, value);
+        let stored = backend.stored(&field.kind, value);
         stored.map_err(|error| error.under(&field.name).with("field", field.name.as_str()))
     }
 
@@ -72,7 +76,7 @@ impl Repository {
         let on = self.unique_fields(&on)?;
         let now = DateTime::now();
         let given: Vec<bool> = record.iter().map(Option::is_some).collect();
-        let row = self.as_stored(self.entity.check_insert(record, now)?)?;
+        let row = self.as_stored(&*self.database.backend(), self.entity.check_insert(record, now)?)?;
         if let Some(missing) = on.iter().find(|position| row[**position].is_null()) {
             let name = &self.entity.fields[*missing].name;
             return Err(Error::invalid_query(format!("upsert needs a value of {name:?}, by which the row is found"))

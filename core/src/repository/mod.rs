@@ -5,6 +5,7 @@ mod aggregate;
 mod arguments;
 mod cascade;
 mod create;
+mod group;
 mod include;
 mod json;
 mod modify;
@@ -153,12 +154,13 @@ pub struct Repository {
     entity: Arc<Entity>,
     /// The compiled `get`, whose parameters are the key's values.
     by_key: Arc<Statement>,
+    group: Arc<group::Group>,
 }
 
 impl Repository {
     pub(crate) fn new(database: Database, entity: Arc<Entity>) -> Result<Self> {
         let by_key = Arc::new(read::statement_by_key(&database, &entity)?);
-        Ok(Self { database, entity, by_key })
+        Ok(Self { database, entity, by_key, group: Arc::default() })
     }
 
     /// The entity.

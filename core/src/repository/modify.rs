@@ -345,7 +345,7 @@ impl Repository {
             }
         }
         let now = DateTime::now();
-        let row = self.as_stored(entity.check_insert(record, now)?)?;
+        let row = self.as_stored(&*self.database.backend(), entity.check_insert(record, now)?)?;
         let kept = |position: usize| match entity.fields[position].auto {
             Some(Auto::Created | Auto::Updated | Auto::Version) => true,
             _ => entity.key.contains(&position),

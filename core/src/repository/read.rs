@@ -74,8 +74,23 @@ impl Repository {
     }
 
     async fn fetch_by_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
+        if tx.is_some() {
+            let lease = self.lease(Verb::Get, tx).await?;
+            return self.fetch_alone(key, Some(lease)).await;
+        }
+        match self.database.idle_lease(Verb::Get.access())? {
+            None if self.database.groups_reads() => self.gathered(key).await,
+            lease => self.fetch_alone(key, lease).await,
+        }
+    }
+
+    /// The row of a key by a statement of its own; without a lease it waits for one.
+    pub(super) async fn fetch_alone(&self, key: Vec<Value>, lease: Option<Lease>) -> Result<RowSet> {
         let statement = Statement { parameters: key, ..Statement::clone(&self.by_key) };
-        let mut lease = self.lease(Verb::Get, tx).await?;
+        let mut lease = match lease {
+            Some(lease) => lease,
+            None => self.lease(Verb::Get, None).await?,
+        };
         let rows = lease.session()?.query(statement).await?;
         Ok(RowSet::new(&self.entity, self.all_columns(), rows))
     }
@@ -102,8 +117,17 @@ impl Repository {
         let keys = ids.into_iter().map(|id| self.checked_key(id)).collect::<Result<Vec<_>>>()?;
         let filter = living(fields_in(&self.entity, &self.entity.key, &keys)?, &self.entity, false)?;
         let found = self.select(&mut self.lease(Verb::GetMany, tx).await?, &self.query_of(filter)).await?;
-        let found_keys =
-            (0..found.len()).map(|row| Ok(self.entity.key_of(&found.values(row)?))).collect::<Result<Vec<_>>>()?;
+        let rows = self.places_of(&found, &keys)?.into_iter().flatten().collect();
+        Ok(Reply::Rows(found.pick(rows, &self.all_columns())))
+    }
+
+    /// The row of each key among rows with all columns.
+    pub(super) fn places_of(&self, found: &RowSet, keys: &[Vec<Value>]) -> Result<Vec<Option<usize>>> {
+        let key_of = |row: usize| {
+            let parts = self.entity.key.iter().map(|position| found.rows().cell(row, *position)?.to_value());
+            parts.collect::<Result<Vec<Value>>>()
+        };
+        let found_keys = (0..found.len()).map(key_of).collect::<Result<Vec<_>>>()?;
         let equal = |a: &[Value], b: &[Value]| a.iter().zip(b).all(|(a, b)| canonical_equal(a, b));
         let mut order: Vec<usize> = (0..found.len()).collect();
         order.sort_by(|a, b| compare(&found_keys[*a], &found_keys[*b]));
@@ -111,8 +135,7 @@ impl Repository {
             let at = order.binary_search_by(|row| compare(&found_keys[*row], key)).ok()?;
             Some(order[at]).filter(|row| equal(&found_keys[*row], key))
         };
-        let rows = keys.iter().filter_map(place).collect();
-        Ok(Reply::Rows(found.pick(rows, &self.all_columns())))
+        Ok(keys.iter().map(place).collect())
     }
 
     /// A query for all columns without order.

@@ -45,7 +45,28 @@ impl Rows for Picked {
     }
 }
 
+/// One row of rows that others have too, or none.
+struct One {
+    inner: Arc<RowSet>,
+    row: Option<usize>,
+}
+
+impl Rows for One {
+    fn len(&self) -> usize {
+        usize::from(self.row.is_some())
+    }
+
+    fn cell(&self, _row: usize, column: usize) -> Result<Cell<'_>> {
+        self.inner.rows.cell(self.row.unwrap_or_default(), column)
+    }
+}
+
 impl RowSet {
+    /// One row of a set that is shared, or none.
+    pub(crate) fn one_of(set: &Arc<Self>, row: Option<usize>) -> Self {
+        Self::new(&set.entity, Arc::clone(&set.columns), Box::new(One { inner: Arc::clone(set), row }))
+    }
+
     pub(crate) fn new(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Box<dyn Rows>) -> Self {
         Self { entity: Arc::clone(entity), columns, rows, included: Vec::new() }
     }

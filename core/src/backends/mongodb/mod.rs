@@ -132,11 +132,13 @@ impl Backend for Mongodb {
     }
 
     async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
-        let place = match self.places.try_acquire() {
-            Some(place) => place,
-            None => self.places.acquire().await?,
-        };
+        let place = self.places.acquire().await?;
         Ok(Box::new(MongoSession::new(&self.store().await?, place)))
+    }
+
+    fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
+        let store = self.slot().clone()?;
+        Some(Box::new(MongoSession::new(&store, self.places.try_acquire()?)))
     }
 
     async fn close(&self) -> Result<()> {

@@ -87,11 +87,7 @@ impl Mysql {
     }
 
     async fn open_session(&self) -> Result<MysqlSession> {
-        let connection = match self.pool.try_acquire() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
-        Ok(MysqlSession::new(connection, &self.closed))
+        Ok(MysqlSession::new(self.pool.acquire().await?, &self.closed))
     }
 }
 
@@ -135,6 +131,10 @@ impl Backend for Mysql {
 
     async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
         Ok(Box::new(self.open_session().await?))
+    }
+
+    fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
+        Some(Box::new(MysqlSession::new(self.pool.try_acquire()?, &self.closed)))
     }
 
     async fn close(&self) -> Result<()> {

@@ -81,11 +81,7 @@ impl Postgres {
     }
 
     async fn open_session(&self) -> Result<PostgresSession> {
-        let connection = match self.pool.try_acquire() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
-        Ok(PostgresSession::new(connection, &self.closed))
+        Ok(PostgresSession::new(self.pool.acquire().await?, &self.closed))
     }
 }
 
@@ -135,6 +131,10 @@ impl Backend for Postgres {
 
     async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
         Ok(Box::new(self.open_session().await?))
+    }
+
+    fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
+        Some(Box::new(PostgresSession::new(self.pool.try_acquire()?, &self.closed)))
     }
 
     async fn close(&self) -> Result<()> {

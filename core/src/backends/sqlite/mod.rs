@@ -91,16 +91,15 @@ impl Sqlite {
     }
 
     async fn open_session(&self, access: Access) -> Result<SqliteSession> {
-        let reading = access == Access::Read;
-        let pool = match &self.readers {
-            Some(readers) if reading => readers,
+        let connection = self.pool(access).acquire().await?;
+        Ok(SqliteSession::new(connection, access == Access::Read, &self.closed))
+    }
+
+    fn pool(&self, access: Access) -> &Pool<Opener> {
+        match &self.readers {
+            Some(readers) if access == Access::Read => readers,
             _ => &self.writer,
-        };
-        let connection = match pool.try_acquire() {
-            Some(connection) => connection,
-            None => pool.acquire().await?,
-        };
-        Ok(SqliteSession::new(connection, reading, &self.closed))
+        }
     }
 }
 
@@ -134,6 +133,11 @@ impl Backend for Sqlite {
 
     async fn session(&self, access: Access) -> Result<Box<dyn Session>> {
         Ok(Box::new(self.open_session(access).await?))
+    }
+
+    fn idle_session(&self, access: Access) -> Option<Box<dyn Session>> {
+        let connection = self.pool(access).try_acquire()?;
+        Some(Box::new(SqliteSession::new(connection, access == Access::Read, &self.closed)))
     }
 
     async fn close(&self) -> Result<()> {
