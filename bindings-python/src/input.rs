@@ -94,6 +94,26 @@ pub(crate) fn value(object: &Bound<'_, PyAny>) -> Outcome<Value> {
     other(object)
 }
 
+/// Whether an object is of exactly the types that stand for the core's, through and through.
+pub(crate) fn is_exact(object: &Bound<'_, PyAny>, depth: usize) -> bool {
+    if object.is_none()
+        || object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyBool>()
+    {
+        return true;
+    }
+    if depth == MAX_DEPTH {
+        return false;
+    }
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        return list.iter().all(|item| is_exact(&item, depth + 1));
+    }
+    let Ok(map) = object.cast_exact::<PyDict>() else { return false };
+    map.iter().all(|(key, item)| key.is_exact_instance_of::<PyString>() && is_exact(&item, depth + 1))
+}
+
 fn text_of(text: &Bound<'_, PyString>) -> Outcome<Value> {
     let text = text.to_cow().map_err(|error| Failure::of(text.py(), error))?;
     Ok(Value::Text(text.into_owned()))

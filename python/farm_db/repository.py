@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -299,8 +300,11 @@ class Repository(Generic[M]):
             InvalidValueError: if the data does not fit the model.
             UniqueViolationError: if a row with its key or a unique value exists.
         """
-        row: M = await self._call("create", {"record": record_of(self.model, data)}, tx)
-        return row
+        instance = record_of(self.model, data)
+        rows: list[M] = await self._native.create_many(
+            [instance], instance is not data, None if tx is None else tx._native
+        )
+        return rows[0]
 
     async def create_many(self, records: Iterable[M | Data], *, tx: Transaction | None = None) -> list[M]:
         """Inserts all or none of the rows and returns them as they were stored.
@@ -309,8 +313,11 @@ class Repository(Generic[M]):
             InvalidValueError: if a record does not fit the model.
             UniqueViolationError: if a row with a key or a unique value of one of them exists.
         """
-        instances = [record_of(self.model, data) for data in records]
-        return await self._native.create_many(instances, None if tx is None else tx._native)
+        given = list(records)
+        instances = [record_of(self.model, data) for data in given]
+        # Instances of the caller stay as they are; those that were made here may be the answer.
+        own = not any(map(operator.is_, instances, given))
+        return await self._native.create_many(instances, own, None if tx is None else tx._native)
 
     async def update(
         self,

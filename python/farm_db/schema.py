@@ -200,8 +200,8 @@ def _list(base: Any, arguments: tuple[Any, ...], annotation: Any, inner: Callabl
 
 
 def _list_writer(container: str, element: Writer) -> Writer:
-    if container in ("list", "tuple") and element is None:
-        return None
+    if element is plain or (container in ("list", "tuple") and element is None):
+        return element
     start: Callable[[Any], Any] = ordered if container in ("set", "frozenset") else list
     if element is None:
         return _optional(start)
@@ -223,8 +223,8 @@ def _map(arguments: tuple[Any, ...], annotation: Any, inner: Callable[..., Plan]
 
 
 def _map_writer(element: Writer, key: Callable[[Any], str] | None = None) -> Writer:
-    if element is None and key is None:
-        return None
+    if key is None and (element is None or element is plain):
+        return element
     write, name = element or (lambda value: value), key or (lambda value: value)
     return lambda value: None if value is None else {name(one): write(item) for one, item in value.items()}
 

@@ -95,6 +95,13 @@ impl Group {
     }
 }
 
+/// Tells each of them that it fails; those who have gone away hear nothing.
+fn tell(asked: Vec<Asked>, error: &Error) {
+    for one in asked {
+        drop(one.answer.send(Err(error.clone())));
+    }
+}
+
 /// A get's place among those who gather, until it is dropped.
 struct Place<'a> {
     group: &'a Group,
@@ -154,7 +161,7 @@ impl Repository {
             Err(error) => {
                 // Alone, each of them would be told the same.
                 let (asked, rest) = self.group.take();
-                asked.into_iter().for_each(|one| drop(one.answer.send(Err(error.clone()))));
+                tell(asked, &error);
                 if rest {
                     self.lead();
                 }
@@ -187,7 +194,7 @@ impl Repository {
                 acquired => return acquired.map(Some),
             };
             let (overdue, left) = self.group.take_overdue(patience);
-            overdue.into_iter().for_each(|one| drop(one.answer.send(Err(error.clone()))));
+            tell(overdue, &error);
             let Some(left) = left else {
                 // Whoever came since then has begun nothing: it was not the first, or it is in the list.
                 return Ok(None);
