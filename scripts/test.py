@@ -190,6 +190,7 @@ def main() -> int:
             if arguments.fast:
                 os.environ.setdefault("FARM_ORACLE_CASES", "100")
                 os.environ.setdefault("FARM_TEST_FEW", "1")
+                os.environ.setdefault("PROPTEST_CASES", "50")
             outcomes = {runner.name: runner.run() for runner in chosen}
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)

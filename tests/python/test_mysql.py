@@ -90,6 +90,7 @@ async def test_a_statement_that_nobody_waits_for_is_stopped_on_the_server(db: Da
     assert await db.repository(Book).count() == 0
 
 
+@pytest.mark.slow
 async def test_a_stream_that_is_left_gives_its_connection_back(url: str) -> None:
     async with opened(url, [Book], max_size=1) as db:
         books = db.repository(Book)
@@ -108,6 +109,7 @@ async def test_a_stream_that_is_left_gives_its_connection_back(url: str) -> None
         assert await books.count({"pages": 1}) == 0
 
 
+@pytest.mark.slow
 async def test_many_rows_are_inserted_all_or_none(db: Database) -> None:
     books = db.repository(Book)
     rows: list[dict[str, Any]] = [{"title": "x" * 300} for _ in range(9_000)]
@@ -126,6 +128,7 @@ async def test_many_rows_are_inserted_all_or_none(db: Database) -> None:
     assert mixed[1].id == 1_000_000
 
 
+@pytest.mark.slow
 async def test_a_row_that_no_packet_holds_is_refused_and_the_connection_lives(url: str) -> None:
     async with opened(url, [Book], max_size=1) as db:
         books = db.repository(Book)

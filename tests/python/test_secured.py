@@ -15,6 +15,7 @@ from farm_db import ConnectionFailedError, Database, FarmDbError, InvalidConfigu
 from support import User
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 CERTIFICATES = ROOT / "tests" / "tls"
 CA, STRANGER = str(CERTIFICATES / "ca.pem"), str(CERTIFICATES / "stranger.pem")
 

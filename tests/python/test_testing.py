@@ -62,6 +62,7 @@ async def test_a_temporary_database_leaves_nothing_behind() -> None:
     assert not path.parent.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["asyncio", "anyio", "plain"])
 def test_the_plugin_works_in_a_project_of_its_own_with_every_style_of_async_test(tmp_path: Path, style: str) -> None:
     mark = {"asyncio": "@pytest.mark.asyncio", "anyio": "@pytest.mark.anyio", "plain": ""}[style]
