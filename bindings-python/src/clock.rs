@@ -81,16 +81,6 @@ pub(crate) fn datetime(py: Python<'_>, moment: DateTime) -> PyResult<Bound<'_, P
     owned(py, object)
 }
 
-/// Whether an object is a `datetime` as [`datetime`] makes it: of no subclass, with `timezone.utc` and without a fold.
-pub(crate) fn is_utc(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let (py, api) = (object.py(), api(object.py())?);
-    if object.get_type().as_type_ptr() != api.datetime_type {
-        return Ok(false);
-    }
-    let zone = object.getattr(pyo3::intern!(py, "tzinfo"))?;
-    Ok(zone.as_ptr() == api.utc && object.getattr(pyo3::intern!(py, "fold"))?.eq(0)?)
-}
-
 /// A `date`.
 pub(crate) fn date(py: Python<'_>, date: Date) -> PyResult<Bound<'_, PyAny>> {
     let api = api(py)?;

@@ -29,11 +29,7 @@ pub(crate) fn build<'py>(
 }
 
 /// `object.__setattr__`, past the model's own.
-pub(crate) fn set<'py>(
-    instance: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-    value: &Bound<'py, PyAny>,
-) -> PyResult<()> {
+fn set<'py>(instance: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
     // SAFETY: attached, the three objects are alive; the call takes its own references.
     let done = unsafe { ffi::PyObject_GenericSetAttr(instance.as_ptr(), name.as_ptr(), value.as_ptr()) };
     if done == 0 { Ok(()) } else { Err(PyErr::fetch(instance.py())) }

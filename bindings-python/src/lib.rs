@@ -4,7 +4,6 @@
 //! thread of the loop (`bridge`). Host values become core values at one place (`input`), core values host objects at one
 //! place (`output`).
 
-mod adopt;
 mod bridge;
 mod clock;
 mod engine;

@@ -6,7 +6,6 @@ use farm_db_core::{Result, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::adopt::Adopted;
 use crate::error;
 use crate::objects::Objects;
 use crate::output;
@@ -19,8 +18,6 @@ pub(crate) enum Reply {
     Row(Option<Objects>),
     /// A list of instances.
     Rows(Objects),
-    /// A list of the caller's new instances.
-    Adopted(Adopted),
     /// Instances and the next cursor.
     Page(Objects, Option<String>),
     Count(u64),
@@ -46,18 +43,15 @@ impl Outcome {
             Ok(reply) => reply,
             Err(failure) => return Some(Err(error::to_python(py, &failure))),
         };
-        let is_built = match &mut reply {
-            Reply::Row(Some(objects)) | Reply::Rows(objects) | Reply::Page(objects, _) => objects.advance(py, until),
-            Reply::Adopted(adopted) => adopted.advance(py, until),
-            _ => Ok(true),
-        };
-        match is_built {
-            Ok(true) => {}
-            Ok(false) => {
-                self.reply = Some(Ok(reply));
-                return None;
+        if let Reply::Row(Some(objects)) | Reply::Rows(objects) | Reply::Page(objects, _) = &mut reply {
+            match objects.advance(py, until) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.reply = Some(Ok(reply));
+                    return None;
+                }
+                Err(failure) => return Some(Err(failure)),
             }
-            Err(failure) => return Some(Err(failure)),
         }
         Some(convert(py, reply))
     }
@@ -68,7 +62,6 @@ fn convert(py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
         Reply::Nothing | Reply::Row(None) => Ok(py.None()),
         Reply::Row(Some(objects)) => objects.first(py),
         Reply::Rows(objects) => Ok(objects.into_list(py)),
-        Reply::Adopted(adopted) => Ok(adopted.into_list()),
         Reply::Page(objects, next) => {
             let next = next.into_pyobject(py).map_or_else(|_| py.None(), Bound::unbind);
             PyTuple::new(py, [objects.into_list(py), next]).map(|page| page.into_any().unbind())

@@ -6,9 +6,8 @@ use farm_db_core::repository::JsonShape;
 use farm_db_core::schema::Record;
 use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
-use crate::adopt::Adopted;
 use crate::error::{self, Failure};
 use crate::input;
 use crate::objects::{Objects, Shapes};
@@ -92,35 +91,27 @@ impl Repository {
         })
     }
 
-    #[pyo3(signature = (instances, own, tx))]
+    #[pyo3(signature = (instances, tx))]
     fn create_many(
         &self,
         py: Python<'_>,
-        instances: &Bound<'_, PyList>,
-        own: bool,
+        instances: &Bound<'_, PyAny>,
         tx: Option<&Bound<'_, Transaction>>,
     ) -> PyResult<Py<Operation>> {
-        let (many, mut plain) = (instances.len() > 1, (own && self.layout.adopts()).then(Vec::new));
-        let read = |(index, item): (usize, Bound<'_, PyAny>)| -> PyResult<Record> {
-            self.layout.record(&item, plain.as_mut()).map_err(|failure| match failure {
+        let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
+            self.layout.record(&item?).map_err(|failure| match failure {
                 Failure::Core(failure) => {
-                    let failure = if many { failure.with("row", index) } else { failure };
-                    error::to_python(py, &failure.with("entity", self.inner.entity().name.as_str()))
+                    error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str()))
                 }
                 Failure::Host(error) => error,
             })
         };
-        let records = instances.iter().enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
+        let records = instances.try_iter()?.enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
-        let (shapes, instances) = (Arc::clone(&self.shapes), instances.clone().unbind());
+        let shapes = Arc::clone(&self.shapes);
         operation::start(py, async move {
-            let Some(plain) = plain else {
-                let rows = inner.create_many(records, tx.as_ref()).await?;
-                return shaped(CoreReply::Rows(rows), layout, &shapes);
-            };
-            let given = records.clone();
             let rows = inner.create_many(records, tx.as_ref()).await?;
-            Adopted::new(instances, (&given, plain), rows, layout).map(Reply::Adopted)
+            shaped(CoreReply::Rows(rows), layout, &shapes)
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farm_db_core::backend::Cell;
 use farm_db_core::repository::{JsonField, JsonInner, JsonShape};
-use farm_db_core::schema::{self, Entity, FieldType, Record};
+use farm_db_core::schema::{Entity, Record};
 use farm_db_core::value::tagged;
 use farm_db_core::{Error, Map, RowSet, Value};
 use pyo3::exceptions::PyTypeError;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySequence, PySet, PyString, PyType};
 
 use crate::error::Failure;
-use crate::{adopt, input, instance, json, output};
+use crate::{input, instance, json, output};
 
 /// How one value of a row becomes an object; `_native.pyi` has the forms that the package writes.
 pub(crate) enum Reader {
@@ -213,11 +213,6 @@ impl Inner {
         Some((&field.attribute, &field.reader))
     }
 
-    /// Whether instances hold their declared fields and nothing else.
-    pub(crate) fn is_closed(&self) -> bool {
-        !self.extra
-    }
-
     /// A nested instance, or a dict, from its attributes.
     pub(crate) fn finish<'py>(
         &self,
@@ -233,27 +228,20 @@ impl Inner {
             return Ok(values.into_any());
         }
         let extra = if self.extra { Some(extra.unwrap_or_else(|| PyDict::new(py))) } else { None };
-        let fields_set = self.fields_set(&values, extra.as_ref())?;
+        // All attributes are there, and adding one again changes nothing, so instances share one set.
+        let fields_set =
+            if values.len() == self.fields.len() && extra.as_ref().is_none_or(pyo3::types::PyDictMethods::is_empty) {
+                self.all_set.bind(py).clone()
+            } else {
+                let names = PySet::new(py, values.keys().iter())?;
+                extra.iter().flat_map(pyo3::types::PyDictMethods::keys).try_for_each(|name| names.add(name))?;
+                names
+            };
         let instance = instance::build(self.model.bind(py), &values, fields_set.as_any(), extra.as_ref())?;
         if self.post_init {
             instance.call_method1(pyo3::intern!(py, "model_post_init"), (py.None(),))?;
         }
         Ok(instance)
-    }
-
-    fn fields_set<'py>(
-        &self,
-        values: &Bound<'py, PyDict>,
-        extra: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PySet>> {
-        let py = values.py();
-        // All attributes are there, and adding one again changes nothing, so instances share one set.
-        if values.len() == self.fields.len() && extra.is_none_or(pyo3::types::PyDictMethods::is_empty) {
-            return Ok(self.all_set.bind(py).clone());
-        }
-        let names = PySet::new(py, values.keys().iter())?;
-        extra.into_iter().flat_map(pyo3::types::PyDictMethods::keys).try_for_each(|name| names.add(name))?;
-        Ok(names)
     }
 
     /// An instance, or a dict by attributes, as a map by stored names.
@@ -286,11 +274,6 @@ impl Inner {
 }
 
 impl Field {
-    /// Whether values of the core's own types are read and written as they are.
-    fn is_plain(&self) -> bool {
-        !matches!(self.writer, Some(Writer::Call(_))) && matches!(self.reader, Reader::Plain)
-    }
-
     fn write(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
         let py = object.py();
         let written = match &self.writer {
@@ -308,8 +291,6 @@ pub(crate) struct Layout {
     shape: Arc<Inner>,
     /// The shape's field for each field of the entity.
     fields: Arc<[Option<usize>]>,
-    /// Whether each field of the entity is a list or a map.
-    containers: Arc<[bool]>,
     as_dict: bool,
 }
 
@@ -317,9 +298,7 @@ impl Layout {
     pub(crate) fn new(shape: &Arc<Inner>, entity: &Entity) -> Self {
         let place = |name: &str| shape.fields.iter().position(|field| field.stored == name);
         let fields = entity.fields.iter().map(|field| place(&field.name)).collect();
-        let is_container = |field: &schema::Field| matches!(field.kind, FieldType::List(_) | FieldType::Map(_));
-        let containers = entity.fields.iter().map(is_container).collect();
-        Self { shape: Arc::clone(shape), fields, containers, as_dict: false }
+        Self { shape: Arc::clone(shape), fields, as_dict: false }
     }
 
     /// The same, making dicts.
@@ -343,50 +322,20 @@ impl Layout {
         self.shape.finish(py, values, None, self.as_dict)
     }
 
-    /// Gives an instance what the row has, but for the columns whose attributes are `kept`.
-    pub(crate) fn renew(&self, instance: &Bound<'_, PyAny>, rows: &RowSet, row: usize, kept: &[bool]) -> PyResult<()> {
-        let py = instance.py();
-        let values = instance.getattr(pyo3::intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-        for (column, position) in rows.columns().iter().enumerate().filter(|(column, _)| !kept[*column]) {
-            let Some(field) = self.fields[*position].map(|place| &self.shape.fields[place]) else { continue };
-            let cell = rows.rows().cell(row, column).map_err(|failure| crate::error::to_python(py, &failure))?;
-            values.set_item(field.attribute.bind(py), field.reader.read(py, cell, false)?)?;
-        }
-        let fields_set = self.shape.fields_set(&values, None)?;
-        instance::set(instance, pyo3::intern!(py, "__pydantic_fields_set__"), fields_set.as_any())
-    }
-
-    /// Whether new instances may be the answer themselves.
-    pub(crate) fn adopts(&self) -> bool {
-        self.shape.is_closed()
-    }
-
-    /// An instance as a record of the entity; `plain` is told of each value whether its object is one that reading makes.
-    pub(crate) fn record(
-        &self,
-        instance: &Bound<'_, PyAny>,
-        mut plain: Option<&mut Vec<bool>>,
-    ) -> Result<Record, Failure> {
+    /// An instance as a record of the entity.
+    pub(crate) fn record(&self, instance: &Bound<'_, PyAny>) -> Result<Record, Failure> {
         let py = instance.py();
         let values = instance.getattr(pyo3::intern!(py, "__dict__"))?.cast_into::<PyDict>().map_err(PyErr::from)?;
         let mut record = Record::with_capacity(self.fields.len());
-        for (place, container) in self.fields.iter().zip(&*self.containers) {
-            let field = place.map(|place| &self.shape.fields[place]);
-            let item = match field {
-                Some(field) => values.get_item(field.attribute.bind(py))?,
+        for place in self.fields.iter() {
+            let value = match place.map(|place| &self.shape.fields[place]) {
+                Some(field) => match values.get_item(field.attribute.bind(py))? {
+                    Some(item) => Some(field.write(&item)?),
+                    None => None,
+                },
                 None => None,
             };
-            let mut is_plain = false;
-            record.push(match (field, &item) {
-                (Some(field), Some(item)) => {
-                    is_plain = plain.is_some() && field.is_plain() && adopt::is_plain(item, *container)?;
-                    Some(field.write(item)?)
-                }
-                _ => None,
-            });
-            if let Some(plain) = &mut plain {
-                plain.push(is_plain);
-            }
+            record.push(value);
         }
         Ok(record)
     }

@@ -168,6 +168,15 @@ impl Database {
         self.0.config.pool.acquire_timeout
     }
 
+    pub(crate) fn queue_limit(&self) -> usize {
+        self.0.config.pool.queue_limit
+    }
+
+    /// Whether the pool has a connection at all.
+    pub(crate) fn has_connections(&self) -> bool {
+        !matches!(self.pool_stats().get("size"), Some(Value::Int(0)) | None)
+    }
+
     /// Counts the gets that one statement answers.
     pub(crate) fn count_grouped(&self, gets: usize) {
         self.0.grouped_statements.fetch_add(1, Ordering::Relaxed);

@@ -87,7 +87,7 @@ class Repository:
     """The verbs of one entity; `query` and `arguments` are those of ARCHITECTURE.md, "Verbs", with stored field names."""
 
     def get(self, id: Any, tx: Transaction | None) -> Awaitable[Any]: ...
-    def create_many(self, instances: list[Any], own: bool, tx: Transaction | None) -> Awaitable[list[Any]]:
+    def create_many(self, instances: Sequence[Any], tx: Transaction | None) -> Awaitable[list[Any]]:
         """Instances of the shape's model, checked and inserted in one atomic unit; returns the stored rows as instances."""
     def call(self, verb: str, arguments: Mapping[str, Any], tx: Transaction | None) -> Awaitable[Any]:
         """Any verb. Rows come as instances, a page as (instances, next cursor or None). Under "record"/"records" an

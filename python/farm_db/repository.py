@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -300,11 +299,8 @@ class Repository(Generic[M]):
             InvalidValueError: if the data does not fit the model.
             UniqueViolationError: if a row with its key or a unique value exists.
         """
-        instance = record_of(self.model, data)
-        rows: list[M] = await self._native.create_many(
-            [instance], instance is not data, None if tx is None else tx._native
-        )
-        return rows[0]
+        row: M = await self._call("create", {"record": record_of(self.model, data)}, tx)
+        return row
 
     async def create_many(self, records: Iterable[M | Data], *, tx: Transaction | None = None) -> list[M]:
         """Inserts all or none of the rows and returns them as they were stored.
@@ -313,11 +309,8 @@ class Repository(Generic[M]):
             InvalidValueError: if a record does not fit the model.
             UniqueViolationError: if a row with a key or a unique value of one of them exists.
         """
-        given = list(records)
-        instances = [record_of(self.model, data) for data in given]
-        # Instances of the caller stay as they are; those that were made here may be the answer.
-        own = not any(map(operator.is_, instances, given))
-        return await self._native.create_many(instances, own, None if tx is None else tx._native)
+        instances = [record_of(self.model, data) for data in records]
+        return await self._native.create_many(instances, None if tx is None else tx._native)
 
     async def update(
         self,

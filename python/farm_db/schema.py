@@ -196,12 +196,14 @@ def _list(base: Any, arguments: tuple[Any, ...], annotation: Any, inner: Callabl
     definition = {"type": {"kind": "list", "items": item.definition}}
     container = "tuple" if base is tuple else _LISTS[base]
     reader = None if container == "list" and item.reader is None else (container, item.reader)
-    return Plan("list", definition, reader, _list_writer(container, item.writer), item=item, json_ready=item.json_ready)
+    # `plain` does the same for these, and need not be called for what is plain already.
+    writer = plain if base is list and item.writer is plain else _list_writer(container, item.writer)
+    return Plan("list", definition, reader, writer, item=item, json_ready=item.json_ready)
 
 
 def _list_writer(container: str, element: Writer) -> Writer:
-    if element is plain or (container in ("list", "tuple") and element is None):
-        return element
+    if container in ("list", "tuple") and element is None:
+        return None
     start: Callable[[Any], Any] = ordered if container in ("set", "frozenset") else list
     if element is None:
         return _optional(start)
@@ -215,7 +217,9 @@ def _map(arguments: tuple[Any, ...], annotation: Any, inner: Callable[..., Plan]
     definition = {"type": {"kind": "map", "values": item.definition}}
     if keys in (str, Any):
         reader: Reader = None if item.reader is None else ("map", item.reader)
-        return Plan("map", definition, reader, _map_writer(item.writer), item=item, json_ready=item.json_ready)
+        # As for lists. Keys that may be anything are refused where they are no text, so they are looked at one by one.
+        write = plain if arguments and keys is str and item.writer is plain else _map_writer(item.writer)
+        return Plan("map", definition, reader, write, item=item, json_ready=item.json_ready)
     writer = _map_writer(item.writer, plain_key)
     return Plan(
         "map", definition, ("call", _validator(annotation, nullable)), writer, item=item, json_ready=item.json_ready
@@ -223,8 +227,8 @@ def _map(arguments: tuple[Any, ...], annotation: Any, inner: Callable[..., Plan]
 
 
 def _map_writer(element: Writer, key: Callable[[Any], str] | None = None) -> Writer:
-    if key is None and (element is None or element is plain):
-        return element
+    if element is None and key is None:
+        return None
     write, name = element or (lambda value: value), key or (lambda value: value)
     return lambda value: None if value is None else {name(one): write(item) for one, item in value.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -45,9 +45,9 @@ class Validating:
         """`get`, validated."""
         return self._row(await self._native.get(id, tx))
 
-    async def create_many(self, instances: list[Any], own: bool, tx: _native.Transaction | None) -> list[Any]:
+    async def create_many(self, instances: Sequence[Any], tx: _native.Transaction | None) -> list[Any]:
         """`create_many`, validated."""
-        return [self._row(row) for row in await self._native.create_many(instances, own, tx)]
+        return [self._row(row) for row in await self._native.create_many(instances, tx)]
 
     async def call(self, verb: str, arguments: Mapping[str, Any], tx: _native.Transaction | None) -> Any:
         """Any verb; the rows of its reply validated, unless only some fields were asked for."""

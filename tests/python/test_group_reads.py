@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farm_db import Database, DatabaseClosedError, FarmDbError, NotFoundError, PoolTimeoutError
+from farm_db import Database, DatabaseClosedError, FarmDbError, NotFoundError, PoolQueueFullError, PoolTimeoutError
 from support import Counter, Seat, User, eventually, opened
 
 pytestmark = pytest.mark.every_backend
@@ -173,6 +173,18 @@ async def test_each_has_its_own_deadline(url: str) -> None:
         # Late by what the machine is late, never by another's wait.
         assert all(0.35 < one < 0.75 for one in waited), waited
         assert (await db.repository(Counter).get(key)).id == key
+
+
+async def test_the_limit_of_the_queue_holds_for_those_who_gather(url: str) -> None:
+    async with opened(url, MODELS, max_size=SIZE, queue_limit=5) as db:
+        key = (await db.repository(Counter).create({})).id
+        async with busy(db):
+            tasks = [asyncio.ensure_future(db.repository(Counter).get(key)) for _ in range(50)]
+            await asyncio.sleep(0.05)
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        refused = sum(isinstance(one, PoolQueueFullError) for one in found)
+        assert refused >= 35, refused
+        assert refused + sum(isinstance(one, Counter) for one in found) == 50
 
 
 async def test_closing_tells_all_who_wait(url: str) -> None:

@@ -118,7 +118,7 @@ fn change(assignment: &Assignment, value: Option<Value>, now: DateTime) -> Resul
 }
 
 /// Whether two values are stored alike: types, scales and the order of keys count.
-pub fn identical(left: &Value, right: &Value) -> bool {
+pub(crate) fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Float(left), Value::Float(right)) => left.to_bits() == right.to_bits(),
         (Value::Decimal(left), Value::Decimal(right)) => {

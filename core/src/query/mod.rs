@@ -34,7 +34,7 @@ mod update;
 mod words;
 
 pub use aggregate::Aggregation;
-pub use apply::identical;
+pub(crate) use apply::identical;
 pub(crate) use arithmetic::plus;
 pub use filter::{Comparison, Expression, Filter, Test, TypeName, Words};
 pub use grouping::Grouping;

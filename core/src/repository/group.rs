@@ -15,19 +15,24 @@ use super::{Repository, RowSet, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::runtime::{self, Task};
+use crate::schema::FieldType;
 use crate::value::Value;
 
 /// Keys of one statement at most.
 const MOST: usize = 256;
-/// Gets that may gather; more wait in the pool's own queue, and are bounded by its limit.
-const LIMIT: usize = 10_000;
+/// How long past its members' deadline a group waits, so that the pool, whose error says more, is the first to give up.
+const GRACE: Duration = Duration::from_millis(20);
+/// Between two attempts to join the queue again when it is full.
+const PAUSE: Duration = Duration::from_millis(5);
+
+type Answer = oneshot::Sender<Result<RowSet>>;
 
 /// A get that waits for its group.
 struct Asked {
     number: u64,
     key: Vec<Value>,
     since: Instant,
-    answer: oneshot::Sender<Result<RowSet>>,
+    answer: Answer,
 }
 
 #[derive(Default)]
@@ -52,13 +57,13 @@ impl Group {
     }
 
     /// Adds a get, and says whether it is the first; `None` where too many wait.
-    fn join(&self, key: Vec<Value>, answer: oneshot::Sender<Result<RowSet>>) -> Option<(u64, bool)> {
+    fn join(&self, key: Vec<Value>, answer: Answer, limit: usize) -> Option<(u64, bool)> {
         let mut state = self.lock();
         let process = std::process::id();
         if state.process != process {
             std::mem::forget(std::mem::replace(&mut *state, State { process, ..State::default() }));
         }
-        if state.asked.len() >= LIMIT {
+        if state.asked.len() >= limit {
             return None;
         }
         let number = state.next;
@@ -72,18 +77,17 @@ impl Group {
         let mut state = self.lock();
         let count = state.asked.len().min(MOST);
         let taken = state.asked.drain(..count).collect();
-        state.generation += 1;
-        let leader = state.leader.take();
+        let leader = state.end_leader();
         let rest = !state.asked.is_empty();
         drop(state);
         if let Some(leader) = leader {
-            // It is the caller.
             leader.detach();
         }
         (taken, rest)
     }
 
-    /// Takes those who have waited for `patience`, and says how long the next one may.
+    /// Takes those who have waited for `patience`, and says how long the next one may. Where none is left, whoever comes
+    /// next begins anew.
     fn take_overdue(&self, patience: Duration) -> (Vec<Asked>, Option<Duration>) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -91,7 +95,27 @@ impl Group {
         let count = state.asked.partition_point(|one| now.duration_since(one.since) >= patience);
         let overdue = state.asked.drain(..count).collect();
         let left = state.asked.first().map(|one| patience.saturating_sub(now.duration_since(one.since)));
+        let leader = if left.is_none() { state.end_leader() } else { None };
+        drop(state);
+        if let Some(leader) = leader {
+            leader.detach();
+        }
         (overdue, left)
+    }
+
+    /// Takes the first of them, who was the cause of what has failed.
+    fn take_first(&self) -> Vec<Asked> {
+        let mut state = self.lock();
+        let count = state.asked.len().min(1);
+        state.asked.drain(..count).collect()
+    }
+}
+
+impl State {
+    /// The leader's task, which is over as soon as the caller, who is that leader, returns.
+    fn end_leader(&mut self) -> Option<Task<()>> {
+        self.generation += 1;
+        self.leader.take()
     }
 }
 
@@ -111,7 +135,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.group.lock();
-        let Some(place) = state.asked.iter().position(|one| one.number == self.number) else { return };
+        let Ok(place) = state.asked.binary_search_by_key(&self.number, |one| one.number) else { return };
         let gone = state.asked.remove(place);
         // Nobody is left to be answered.
         let leader = if state.asked.is_empty() { state.leader.take() } else { None };
@@ -124,12 +148,12 @@ impl Repository {
     /// The row of a key, gathered with others'. No connection was free a moment ago.
     pub(super) async fn gathered(&self, key: Vec<Value>) -> Result<RowSet> {
         let (answer, answered) = oneshot::channel();
-        let Some((number, is_first)) = self.group.join(key.clone(), answer) else {
+        let Some((number, is_first)) = self.group.join(key.clone(), answer, self.database.queue_limit().max(1)) else {
             return self.fetch_alone(key, None).await;
         };
         let _place = Place { group: &self.group, number };
         if is_first {
-            self.lead();
+            self.lead(true);
         }
         match answered.await {
             Ok(answer) => answer,
@@ -138,11 +162,11 @@ impl Repository {
         }
     }
 
-    /// Begins to wait for a connection for those who gather.
-    fn lead(&self) {
+    /// Begins to wait for a connection for those who gather; `fresh` where nobody of them has waited yet.
+    fn lead(&self, fresh: bool) {
         let generation = self.group.lock().generation;
         let repository = self.clone();
-        let leader = runtime::spawn(async move { repository.answer_gathered().await });
+        let leader = runtime::spawn(async move { repository.answer_gathered(fresh).await });
         let mut state = self.group.lock();
         if state.generation == generation && !state.asked.is_empty() {
             let before = state.leader.replace(leader);
@@ -154,23 +178,11 @@ impl Repository {
         }
     }
 
-    async fn answer_gathered(&self) {
-        let lease = match self.lease_for_gathered().await {
-            Ok(Some(lease)) => lease,
-            Ok(None) => return,
-            Err(error) => {
-                // Alone, each of them would be told the same.
-                let (asked, rest) = self.group.take();
-                tell(asked, &error);
-                if rest {
-                    self.lead();
-                }
-                return;
-            }
-        };
+    async fn answer_gathered(&self, fresh: bool) {
+        let Some(lease) = self.lease_for_gathered(fresh).await else { return };
         let (mut asked, rest) = self.group.take();
         if rest {
-            self.lead();
+            self.lead(false);
         }
         asked.retain(|one| !one.answer.is_closed());
         if asked.is_empty() {
@@ -180,44 +192,59 @@ impl Repository {
         // Where it fails, the answers are dropped, which sends each on its own way.
         let Ok(rows) = self.fetch_together(lease, &asked).await else { return };
         for (one, found) in asked.into_iter().zip(rows) {
-            drop(one.answer.send(Ok(found)));
+            if let Some(found) = found {
+                drop(one.answer.send(Ok(found)));
+            }
         }
     }
 
-    /// A connection for those who gather; `None` where all of them have waited too long and were told so.
-    async fn lease_for_gathered(&self) -> Result<Option<Lease>> {
+    /// A connection for those who gather; `None` where nobody is left: each was told why it gets none.
+    async fn lease_for_gathered(&self, mut fresh: bool) -> Option<Lease> {
         let patience = self.database.acquire_timeout();
-        let mut acquired = self.lease(Verb::Get, None).await;
         loop {
-            let error = match acquired {
-                Err(error) if error.kind() == Kind::PoolTimeout => error,
-                acquired => return acquired.map(Some),
-            };
             let (overdue, left) = self.group.take_overdue(patience);
-            tell(overdue, &error);
-            let Some(left) = left else {
-                // Whoever came since then has begun nothing: it was not the first, or it is in the list.
-                return Ok(None);
+            if !overdue.is_empty() {
+                let waited = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+                let message = format!("no connection became free within {patience:?}");
+                tell(overdue, &Error::new(Kind::PoolTimeout, message).with("waited_ms", waited));
+            }
+            let error = match self.lease_within(left? + GRACE).await {
+                Ok(Some(lease)) => return Some(lease),
+                Ok(None) => continue,
+                Err(error) => error,
             };
-            acquired = self.lease_within(left, error).await;
+            match error.kind() {
+                // As the first of them would have been told alone; the others are told in the next turn, each in its time.
+                Kind::PoolTimeout => tell(self.group.take_overdue(patience).0, &error),
+                // Who has been let in once is not turned away.
+                Kind::PoolQueueFull if !fresh => sleep(PAUSE).await,
+                Kind::ConnectionFailed if self.database.has_connections() => tell(self.group.take_first(), &error),
+                _ => {
+                    let (asked, rest) = self.group.take();
+                    tell(asked, &error);
+                    if rest {
+                        self.lead(fresh);
+                    }
+                    return None;
+                }
+            }
+            fresh = false;
         }
     }
 
-    async fn lease_within(&self, span: Duration, late: Error) -> Result<Lease> {
-        let sleep = {
-            let _runtime = runtime::handle().enter();
-            tokio::time::sleep(span)
-        };
+    /// A connection; `None` where there was none within `span`.
+    async fn lease_within(&self, span: Duration) -> Result<Option<Lease>> {
         tokio::select! {
-            acquired = self.lease(Verb::Get, None) => acquired,
-            () = sleep => Err(late),
+            acquired = self.lease(Verb::Get, None) => acquired.map(Some),
+            () = sleep(span) => Ok(None),
         }
     }
 
-    /// The rows of all keys, in their order; none for a key that is not there.
-    async fn fetch_together(&self, mut lease: Lease, asked: &[Asked]) -> Result<Vec<RowSet>> {
+    /// The rows of all keys, in their order: an empty one for a key that is not there, none for a key that must be asked
+    /// for alone.
+    async fn fetch_together(&self, mut lease: Lease, asked: &[Asked]) -> Result<Vec<Option<RowSet>>> {
         if let [one] = asked {
-            return Ok(vec![self.fetch_alone(one.key.clone(), Some(lease)).await?]);
+            return Ok(vec![Some(self.fetch_alone(one.key.clone(), Some(lease)).await?)]);
         }
         let mut keys: Vec<Vec<Value>> = asked.iter().map(|one| one.key.clone()).collect();
         if let Some(last) = keys.last().cloned() {
@@ -229,6 +256,19 @@ impl Repository {
         drop(lease);
         let places = self.places_of(&found, &keys[..asked.len()])?;
         let found = Arc::new(found);
-        Ok(places.into_iter().map(|place| RowSet::one_of(&found, place)).collect())
+        // A database that others have made may take more texts and moments for equal than we do, and finds them alone.
+        let mut kinds = self.entity.key.iter().map(|position| &self.entity.fields[*position].kind);
+        let is_wide = kinds.any(|kind| matches!(kind, FieldType::Text | FieldType::DateTime));
+        let row = |place: Option<usize>| (place.is_some() || !is_wide).then(|| RowSet::one_of(&found, place));
+        Ok(places.into_iter().map(row).collect())
     }
+}
+
+/// Waits on the core's runtime, whatever thread polls it.
+async fn sleep(span: Duration) {
+    let sleep = {
+        let _runtime = runtime::handle().enter();
+        tokio::time::sleep(span)
+    };
+    sleep.await;
 }

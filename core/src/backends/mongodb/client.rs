@@ -1,5 +1,6 @@
 //! The driver's client: made of our configuration, with the figures of its pool from its events.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use mongodb::action::Shutdown;
 use mongodb::bson::{Document, doc};
 use mongodb::event::cmap::CmapEvent;
+use mongodb::options::ServerAddress;
 use mongodb::{Client, Database};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -81,9 +83,12 @@ impl Store {
     /// Ends when the client has. Where SRV records name the servers, the driver (3.9) also waits until it looks at them
     /// again, up to a minute: there it is enough that no connection is left.
     async fn ended(&self, shutdown: Shutdown) {
+        if !self.srv {
+            return shutdown.await;
+        }
         let mut ended = runtime::handle().spawn(shutdown.into_future());
         while timeout(POLL, &mut ended).await.is_err() {
-            if self.srv && self.figures.size.load(Ordering::Relaxed) <= 0 {
+            if self.figures.size.load(Ordering::Relaxed) <= 0 {
                 return;
             }
         }
@@ -122,9 +127,15 @@ pub(super) struct Figures {
     recycled: AtomicU64,
     wait_total: AtomicU64,
     wait_max: AtomicU64,
+    /// The connections that are open; others are closed before they were.
+    ready: Mutex<HashSet<(ServerAddress, u32)>>,
 }
 
 impl Figures {
+    fn ready(&self) -> MutexGuard<'_, HashSet<(ServerAddress, u32)>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts an event of a connection.
     pub(super) fn note(&self, event: &CmapEvent) {
         let add = |counter: &AtomicI64, step| {
@@ -135,16 +146,18 @@ impl Figures {
         };
         match event {
             CmapEvent::ConnectionCreated(_) => add(&self.connecting, 1),
-            CmapEvent::ConnectionReady(_) => {
+            CmapEvent::ConnectionReady(event) => {
                 add(&self.connecting, -1);
                 add(&self.size, 1);
                 count(&self.connects);
+                self.ready().insert((event.address.clone(), event.connection_id));
             }
             CmapEvent::ConnectionClosed(event) => {
+                let was_ready = self.ready().remove(&(event.address.clone(), event.connection_id));
+                add(if was_ready { &self.size } else { &self.connecting }, -1);
                 if event.reason == mongodb::event::cmap::ConnectionClosedReason::Error {
                     count(&self.connect_errors);
                 }
-                add(&self.size, -1);
                 count(&self.recycled);
             }
             CmapEvent::ConnectionCheckoutStarted(_) => add(&self.waiting, 1),
