@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 from farm_db import Database, FarmDbError
+from support import make_users
 
 ROOT = Path(__file__).parents[2]
 CA = str(ROOT / "tests" / "tls" / "ca.pem")
@@ -70,17 +71,6 @@ def serve_names(port: int, text: str) -> None:
     threading.Thread(target=answer, daemon=True).start()
 
 
-async def make_user(port: int) -> None:
-    place = f"mongodb://127.0.0.1:{port}/people"
-    admin = Database(f"mongodb://127.0.0.1:{port}/admin", models=[], contract="off", tls=True, tls_insecure=True)
-    async with admin:
-        await admin.execute({"createUser": "root", "pwd": "secret", "roles": ["root"]})
-    place = place.replace("//", "//root:secret@") + "?authSource=admin"
-    async with Database(place, models=[], contract="off", tls_insecure=True, tls=True) as people:
-        roles = [{"role": "readWrite", "db": "app"}, {"role": "clusterMonitor", "db": "admin"}]
-        await people.execute({"createUser": "ann", "pwd": "secret", "roles": roles})
-
-
 async def who(url: str) -> object:
     """Who the server says that we are, or why it does not let us in."""
     try:
@@ -93,7 +83,7 @@ async def who(url: str) -> object:
 
 
 async def main(port: int) -> None:
-    await make_user(port)
+    await make_users(f"mongodb://127.0.0.1:{port}/", tls_insecure=True)
     place = f"mongodb+srv://ann:secret@{CLUSTER}/app"
     urls = {
         "by the records": place,

@@ -86,6 +86,22 @@ async def opened(url: str, models: list[type[Document]] | None = None, **options
         yield database
 
 
+async def make_users(place: str, **options: Any) -> None:
+    """A superuser `root`, and `ann`, who is a user of `people` and may write into `app`, on a MongoDB that has none.
+
+    Args:
+        place: The server's URL without a database.
+        options: How its certificate is looked at.
+    """
+    # The first user may be made by anyone on the machine.
+    async with Database(f"{place}admin", models=[], contract="off", tls=True, **options) as admin:
+        await admin.execute({"createUser": "root", "pwd": "secret", "roles": ["root"]})
+    root = place.replace("mongodb://", "mongodb://root:secret@") + "people?authSource=admin"
+    async with Database(root, models=[], contract="off", tls=True, **options) as people:
+        roles = [{"role": "readWrite", "db": "app"}, {"role": "clusterMonitor", "db": "admin"}]
+        await people.execute({"createUser": "ann", "pwd": "secret", "roles": roles})
+
+
 async def failure(awaitable: Awaitable[Any]) -> FarmDbError:
     """The typed error that `awaitable` must raise."""
     try:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from farm_db import ConnectionFailedError, Database, FarmDbError, InvalidConfigurationError, UnsupportedError
-from support import User
+from support import User, make_users
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -102,18 +102,8 @@ async def test_planetscale_wants_tls_and_works_over_it(secured: dict[str, str]) 
 def mongodb(secured: dict[str, str]) -> str:
     """A URL with the password of a user of `people`, who may write into the database `app`."""
     place = named(secured["FARM_TEST_MONGODB_TLS_URL"])
-    asyncio.run(_make_users(place))
+    asyncio.run(make_users(place, tls_ca_file=CA))
     return place.replace("mongodb://", "mongodb://ann:secret@") + "app?authSource=people&tls=true"
-
-
-async def _make_users(place: str) -> None:
-    # The first user may be made by anyone on the machine.
-    async with Database(f"{place}admin", models=[], contract="off", tls=True, tls_ca_file=CA) as admin:
-        await admin.execute({"createUser": "root", "pwd": "secret", "roles": ["root"]})
-    root = place.replace("mongodb://", "mongodb://root:secret@") + "people?authSource=admin"
-    async with Database(root, models=[], contract="off", tls=True, tls_ca_file=CA) as people:
-        roles = [{"role": "readWrite", "db": "app"}, {"role": "clusterMonitor", "db": "admin"}]
-        await people.execute({"createUser": "ann", "pwd": "secret", "roles": roles})
 
 
 async def test_mongodb_authenticates_over_tls_against_its_source(mongodb: str) -> None:
