@@ -213,11 +213,7 @@ impl Database {
             if Instant::now() + pause >= deadline {
                 return Err(failure.with("waited_seconds", wait.as_secs_f64()));
             }
-            let sleep = {
-                let _runtime = runtime::handle().enter();
-                tokio::time::sleep(pause)
-            };
-            sleep.await;
+            runtime::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

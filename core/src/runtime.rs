@@ -9,10 +9,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_task::Runnable;
 pub use async_task::Task;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::Sleep;
 
 /// Threads that drive timers and sockets.
 const WORKER_THREADS: usize = 2;
@@ -38,6 +40,12 @@ pub fn handle() -> Handle {
             runtime.handle().clone()
         }
     }
+}
+
+/// A timer of the runtime, whatever thread polls it.
+pub(crate) fn sleep(span: Duration) -> Sleep {
+    let _runtime = handle().enter();
+    tokio::time::sleep(span)
 }
 
 thread_local! {

@@ -217,7 +217,7 @@ impl Repository {
                 // As the first of them would have been told alone; the others are told in the next turn, each in its time.
                 Kind::PoolTimeout => tell(self.group.take_overdue(patience).0, &error),
                 // Who has been let in once is not turned away.
-                Kind::PoolQueueFull if !fresh => sleep(PAUSE).await,
+                Kind::PoolQueueFull if !fresh => runtime::sleep(PAUSE).await,
                 Kind::ConnectionFailed if self.database.has_connections() => tell(self.group.take_first(), &error),
                 _ => {
                     let (asked, rest) = self.group.take();
@@ -236,7 +236,7 @@ impl Repository {
     async fn lease_within(&self, span: Duration) -> Result<Option<Lease>> {
         tokio::select! {
             acquired = self.lease(Verb::Get, None) => acquired.map(Some),
-            () = sleep(span) => Ok(None),
+            () = runtime::sleep(span) => Ok(None),
         }
     }
 
@@ -262,13 +262,4 @@ impl Repository {
         let row = |place: Option<usize>| (place.is_some() || !is_wide).then(|| RowSet::one_of(&found, place));
         Ok(places.into_iter().map(row).collect())
     }
-}
-
-/// Waits on the core's runtime, whatever thread polls it.
-async fn sleep(span: Duration) {
-    let sleep = {
-        let _runtime = runtime::handle().enter();
-        tokio::time::sleep(span)
-    };
-    sleep.await;
 }
