@@ -12,8 +12,10 @@ use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use farm_db_core::{Result, runtime};
+use farm_db_core::Result;
+use farm_db_core::runtime::{Started, start};
 use futures_util::FutureExt as _;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::{Env, sys};
@@ -21,6 +23,9 @@ use napi::{Env, sys};
 use crate::error;
 use crate::stream::NativeStream;
 use crate::transaction::NativeTransaction;
+
+/// How long promises may be settled as soon as they are made before the event loop gets a turn.
+const BUDGET: Duration = Duration::from_micros(500);
 
 /// What a promise resolves to.
 pub(crate) enum Outcome {
@@ -37,14 +42,17 @@ impl Outcome {
     }
 }
 
+/// A promise's other end.
+struct Deferred(sys::napi_deferred);
+
+// SAFETY: only a token here; it is used on the environment's thread alone (`promise`, `Queue::drain`).
+unsafe impl Send for Deferred {}
+
 struct Settled {
-    deferred: sys::napi_deferred,
+    deferred: Deferred,
     /// The value, or the JSON of an error.
     outcome: std::result::Result<Outcome, String>,
 }
-
-// SAFETY: a deferred is only a token here; it is used on the environment's thread alone (`Queue::drain`).
-unsafe impl Send for Settled {}
 
 struct State {
     /// Null once the environment is torn down.
@@ -62,6 +70,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// Promises that are not settled; changed on the environment's thread only.
     pending: AtomicUsize,
+    /// When the event loop was last known to take a turn.
+    turn_began: Mutex<Instant>,
 }
 
 thread_local! {
@@ -69,7 +79,8 @@ thread_local! {
     static CURRENT: RefCell<Option<(sys::napi_env, Arc<Queue>)>> = const { RefCell::new(None) };
 }
 
-/// A promise for the outcome of `work`, which starts at once and runs on the core's executor.
+/// A promise for the outcome of `work`, which starts at once and runs on the core's executor. What is done at once settles
+/// it before the caller has it.
 pub(crate) fn promise<'env, F>(env: &Env, work: F) -> napi::Result<PromiseRaw<'env, ()>>
 where
     F: Future<Output = Result<Outcome>> + Send + 'static,
@@ -78,18 +89,28 @@ where
     let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: `env` is the environment of this call, and both places are writable.
     check(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
-    queue.hold(env.raw());
-    let settled = Settled { deferred, outcome: Err(String::new()) };
-    let sender = Arc::clone(&queue);
-    runtime::spawn(async move {
-        let mut settled = settled;
-        settled.outcome = match AssertUnwindSafe(work).catch_unwind().await {
+    let work = async move {
+        match AssertUnwindSafe(work).catch_unwind().await {
             Ok(outcome) => outcome.map_err(|error| error::to_json(&error)),
             Err(panic) => Err(error::to_json(&error::of_panic(&*panic))),
-        };
-        sender.push(settled);
-    })
-    .detach();
+        }
+    };
+    let (deferred, later) = (Deferred(deferred), Arc::clone(&queue));
+    let same = Deferred(deferred.0);
+    match start(work, move |outcome| later.push(Settled { deferred, outcome })) {
+        Started::Done(outcome) if queue.spares_turn() => {
+            // SAFETY: on the environment's thread, inside its call.
+            unsafe { settle(env.raw(), Settled { deferred: same, outcome }) };
+        }
+        Started::Done(outcome) => {
+            queue.hold(env.raw());
+            queue.push(Settled { deferred: same, outcome });
+        }
+        Started::UnderWay(task) => {
+            queue.hold(env.raw());
+            task.detach();
+        }
+    }
     Ok(PromiseRaw::new(env.raw(), promise))
 }
 
@@ -115,7 +136,11 @@ impl Queue {
 
     fn create(env: sys::napi_env) -> napi::Result<Arc<Self>> {
         let state = State { waker: ptr::null_mut(), settled: Vec::new(), woken: false };
-        let queue = Arc::new(Self { state: Mutex::new(state), pending: AtomicUsize::new(0) });
+        let queue = Arc::new(Self {
+            state: Mutex::new(state),
+            pending: AtomicUsize::new(0),
+            turn_began: Mutex::new(Instant::now()),
+        });
         // One count belongs to the thread-safe function and one to the cleanup hook; neither outlives the other's use.
         let context = Arc::into_raw(Arc::clone(&queue)).cast_mut().cast::<c_void>();
         let mut name = ptr::null_mut();
@@ -147,6 +172,12 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a promise may be settled as soon as it is made. A chain of such promises would keep the event loop from its
+    /// turn: after [`BUDGET`] the next one goes through the queue.
+    fn spares_turn(&self) -> bool {
+        self.turn_began.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < BUDGET
     }
 
     /// One more promise is under way: the event loop must not end.
@@ -193,6 +224,7 @@ impl Queue {
 
     /// Settles everything that is there; on the environment's thread.
     fn drain(&self, env: sys::napi_env) {
+        *self.turn_began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let settled = {
             let mut state = self.lock();
             state.woken = false;
@@ -223,8 +255,8 @@ unsafe fn settle(env: sys::napi_env, settled: Settled) {
             Err(error) => Err(error),
         };
         match value {
-            Ok(value) => sys::napi_resolve_deferred(env, settled.deferred, value),
-            Err(error) => sys::napi_reject_deferred(env, settled.deferred, error_of(env, &error)),
+            Ok(value) => sys::napi_resolve_deferred(env, settled.deferred.0, value),
+            Err(error) => sys::napi_reject_deferred(env, settled.deferred.0, error_of(env, &error)),
         };
         sys::napi_close_handle_scope(env, scope);
     }

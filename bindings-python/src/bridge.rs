@@ -2,16 +2,21 @@
 //!
 //! A finished operation is pushed, and the loop is woken only when the flag was down. The drain runs on the loop's thread,
 //! builds Python objects within a budget a turn and wakes the loop again for what is left. While operations are under way
-//! it looks for the next one for some microseconds before it returns: a turn of the loop costs more than that. The queue holds at most the
-//! operations under way. A cancelled operation and a closed loop are simply dropped.
+//! it looks for the next one for some microseconds before it returns: a turn of the loop costs more than that. The queue
+//! holds at most the operations under way. A cancelled operation and a closed loop are simply dropped.
+//!
+//! An operation that is done as soon as it is started never touches the queue, as long as such ones leave the loop its
+//! turns: see [`LoopQueue::spares_turn`].
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
+use farm_db_core::turn::EventLoop;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -37,6 +42,18 @@ pub(crate) struct LoopQueue {
     signalled: AtomicBool,
     under_way: AtomicUsize,
     event: OwnedFd,
+    /// What waits for the end of the turn that runs now.
+    after_turn: SegQueue<Waker>,
+    started: Instant,
+    /// When the loop was last known to begin a turn, in microseconds since `started`.
+    turn_began: AtomicU64,
+}
+
+impl EventLoop for LoopQueue {
+    fn wake_after_turn(&self, waker: Waker) {
+        self.after_turn.push(waker);
+        self.signal();
+    }
 }
 
 /// Counts an operation that a loop waits for; gone when it has been pushed or dropped.
@@ -64,7 +81,37 @@ impl LoopQueue {
         }
         // SAFETY: the descriptor is new and ours alone.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
-        Ok(Self { queue: SegQueue::new(), signalled: AtomicBool::new(false), under_way: AtomicUsize::new(0), event })
+        Ok(Self {
+            queue: SegQueue::new(),
+            signalled: AtomicBool::new(false),
+            under_way: AtomicUsize::new(0),
+            event,
+            after_turn: SegQueue::new(),
+            started: Instant::now(),
+            turn_began: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether a result may be given at once, so that its caller goes on without a turn of the loop. A caller that only
+    /// gets such results would keep the others out: after [`BUDGET`] the next one takes the way through the queue.
+    pub(crate) fn spares_turn(&self) -> bool {
+        self.started.elapsed() < Duration::from_micros(self.turn_began.load(Ordering::Relaxed)) + BUDGET
+    }
+
+    fn begin_turn(&self) {
+        self.turn_began.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Wakes what waited for the end of the turn; `false` where nothing did.
+    fn end_turn(&self) -> bool {
+        let mut found = false;
+        // Not those that come meanwhile: they wait for the end of this one.
+        for _ in 0..self.after_turn.len() {
+            let Some(waker) = self.after_turn.pop() else { break };
+            found = true;
+            waker.wake();
+        }
+        found
     }
 
     /// Hands a completion over; any thread, no interpreter needed.
@@ -91,7 +138,7 @@ impl LoopQueue {
     /// Lowers the flag, and wakes the loop for what was pushed or left meanwhile.
     fn end_drain(&self) {
         self.signalled.store(false, Ordering::SeqCst);
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || !self.after_turn.is_empty() {
             self.signal();
         }
     }
@@ -99,8 +146,13 @@ impl LoopQueue {
     /// The next completion: one that is there, or one that comes within a moment.
     fn next(&self, patient: bool, until: Instant) -> Option<Completion> {
         let found = self.queue.pop();
-        if found.is_some() || !patient || self.under_way.load(Ordering::Relaxed) == 0 {
+        if found.is_some() {
             return found;
+        }
+        // What those before it have asked for goes out before anything is waited for.
+        let asked = self.end_turn();
+        if !(patient || asked) || self.under_way.load(Ordering::Relaxed) == 0 {
+            return self.queue.pop();
         }
         let until = until.min(Instant::now() + PATIENCE);
         while Instant::now() < until {
@@ -124,6 +176,7 @@ impl LoopBridge {
     /// Called by the loop when operations have finished.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.queue.begin_drain();
+        self.queue.begin_turn();
         let until = Instant::now() + BUDGET;
         let outcome = self.work(py, until);
         self.queue.end_drain();

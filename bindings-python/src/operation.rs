@@ -4,8 +4,11 @@
 //! task, which is safe at every point: the connection finishes or interrupts its work by itself.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use farm_db_core::runtime::Started;
+use farm_db_core::turn::{self, EventLoop};
 use farm_db_core::{Error, runtime};
 use futures_util::FutureExt as _;
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration};
@@ -15,6 +18,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::bridge::{self, Completion, UnderWay};
 use crate::reply::{Outcome, Reply};
+
+/// How long a result that is there at once may be built before its caller goes on.
+const SLICE: Duration = Duration::from_micros(100);
 
 enum State {
     Pending,
@@ -48,7 +54,7 @@ fn cancelled(py: Python<'_>) -> PyErr {
     make().unwrap_or_else(|error| error)
 }
 
-/// Starts `work` on the core's executor; its result arrives on the loop that runs now.
+/// Starts `work` on the core's executor; its result arrives on the loop that runs now, or is there at once.
 pub(crate) fn start<F>(py: Python<'_>, work: F) -> PyResult<Py<Operation>>
 where
     F: Future<Output = farm_db_core::Result<Reply>> + Send + 'static,
@@ -58,13 +64,25 @@ where
     let operation = Py::new(py, Operation { inner: Mutex::new(inner), event_loop })?;
     let target = operation.clone_ref(py);
     let under_way = UnderWay::new(&queue);
-    let task = runtime::spawn(async move {
+    let work = async move {
         let outcome = std::panic::AssertUnwindSafe(work).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("an operation panicked")));
-        queue.push(Completion { operation: target, outcome: Outcome::new(outcome) });
+        Outcome::new(outcome.unwrap_or_else(|_| Err(Error::internal("an operation panicked"))))
+    };
+    let later = Arc::clone(&queue);
+    let deliver = move |outcome| {
+        later.push(Completion { operation: target, outcome });
         drop(under_way);
-    });
-    operation.get().lock().task = Some(task);
+    };
+    match turn::within(Arc::clone(&queue) as Arc<dyn EventLoop>, || runtime::start(work, deliver)) {
+        Started::UnderWay(task) => operation.get().lock().task = Some(task),
+        Started::Done(mut outcome) => {
+            let done = if queue.spares_turn() { outcome.advance(py, Instant::now() + SLICE) } else { None };
+            match done {
+                Some(result) => operation.get().lock().state = State::Done(result),
+                None => queue.push(Completion { operation: operation.clone_ref(py), outcome }),
+            }
+        }
+    }
     Ok(operation)
 }
 

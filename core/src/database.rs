@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Access, Backend, Introspection, TransactionOptions};
+use crate::backend::{Access, Backend, Introspection, Rows, Statement, TransactionOptions};
 use crate::backends;
 use crate::config::Config;
 use crate::document;
@@ -363,6 +363,12 @@ impl Database {
         F::Output: Send + 'static,
     {
         runtime::spawn(future)
+    }
+
+    /// The rows of a select that the backend can answer on this thread at once.
+    pub(crate) fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Result<Option<Box<dyn Rows>>> {
+        self.check_connected()?;
+        Ok(self.backend().query_at_once(statement, parameters))
     }
 
     /// A lease on a connection that idles, if there is one.

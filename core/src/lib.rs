@@ -13,6 +13,7 @@ pub mod repository;
 pub mod runtime;
 pub mod schema;
 mod transaction;
+pub mod turn;
 pub mod value;
 
 pub use backend::TransactionOptions;

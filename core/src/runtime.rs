@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_task::Runnable;
@@ -24,7 +24,7 @@ static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 /// The runtime of this process.
 pub fn handle() -> Handle {
     let pid = std::process::id();
-    let mut slot = RUNTIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut slot = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     match *slot {
         Some((owner, runtime)) if owner == pid => runtime.handle().clone(),
         _ => {
@@ -88,9 +88,72 @@ where
     task
 }
 
+/// What [`start`] gives.
+pub enum Started<T> {
+    /// The output: it was there before `start` returned.
+    Done(T),
+    /// The handle of the task that delivers it.
+    UnderWay(Task<()>),
+}
+
+/// Where an output goes.
+enum Destination<T> {
+    /// `start` has not returned.
+    Start,
+    Done(T),
+    Deliver,
+}
+
+/// Starts a task as [`spawn`] does. What is done at once is returned, anything later is handed to `deliver`, on whichever
+/// thread ends it.
+pub fn start<F, D>(future: F, deliver: D) -> Started<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    D: FnOnce(F::Output) + Send + 'static,
+{
+    let place = Arc::new(Mutex::new(Destination::Start));
+    let shared = Arc::clone(&place);
+    let task = spawn(async move {
+        let output = future.await;
+        let mut place = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Destination::Start = *place {
+            *place = Destination::Done(output);
+        } else {
+            drop(place);
+            deliver(output);
+        }
+    });
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    match std::mem::replace(&mut *place, Destination::Deliver) {
+        Destination::Done(output) => {
+            task.detach();
+            Started::Done(output)
+        }
+        _ => Started::UnderWay(task),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_done_at_once_is_not_delivered() {
+        let started = start(async { 1 }, |_| panic!("it was returned"));
+        assert!(matches!(started, Started::Done(1)));
+    }
+
+    #[test]
+    fn what_is_done_later_is_delivered() {
+        let (send, wait) = tokio::sync::oneshot::channel();
+        let (deliver, delivered) = std::sync::mpsc::channel();
+        let started = start(async { wait.await.unwrap() }, move |output| deliver.send(output).unwrap());
+        let Started::UnderWay(_task) = started else { panic!("nothing was sent yet") };
+        assert!(delivered.try_recv().is_err());
+        send.send(7).unwrap();
+        assert_eq!(delivered.recv().unwrap(), 7);
+    }
 
     #[test]
     fn a_chain_of_wakes_does_not_nest() {

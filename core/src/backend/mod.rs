@@ -99,6 +99,12 @@ pub trait Backend: Send + Sync + 'static {
     /// A session on a connection that idles, if there is one; no I/O, no waiting.
     fn idle_session(&self, access: Access) -> Option<Box<dyn Session>>;
 
+    /// The rows of a select with these parameters, where that takes less than a hand-over between threads would: in the
+    /// process, on a connection that idles, without waiting for anybody. `None` where it must be asked for in a session.
+    fn query_at_once(&self, _statement: &Statement, _parameters: &[Value]) -> Option<Box<dyn Rows>> {
+        None
+    }
+
     /// Stops intake, waits for work under way until the deadline of the configuration, closes every connection.
     async fn close(&self) -> Result<()>;
 

@@ -1,10 +1,12 @@
-//! Gets that gather: while every connection is busy, the keys that are asked for come together, and the next connection
-//! that is free answers all of them in one statement.
+//! Gets that gather: those that are asked for in one turn of the host's loop, and those that come while every connection
+//! is busy, are answered by one statement.
 //!
-//! Invariants: a get that finds a connection free goes at once and alone; whoever goes away takes only its own answer
-//! with it; where the one statement fails, each of its gets is tried alone, so that no failure is another's.
+//! Invariants: a get goes at once and alone when no other is under way and a connection is free; nobody waits longer than
+//! for the end of the turn or for a connection; whoever goes away takes only its own answer with it; where the one
+//! statement fails, each of its gets is tried alone, so that no failure is another's.
 //! Not for: reads inside transactions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::runtime::{self, Task};
 use crate::schema::FieldType;
+use crate::turn::Turn;
 use crate::value::Value;
 
 /// Keys of one statement at most.
@@ -43,20 +46,40 @@ struct State {
     next: u64,
     /// Waits for a connection; present from the first get that asks until they are taken.
     leader: Option<Task<()>>,
+    /// The turn whose end the leader waits for; only gets of that loop may join until then, for another's turn may be long.
+    turn: Option<Turn>,
     /// Counts the leaders, so that one that is over is not mistaken for the next.
     generation: u64,
 }
 
-/// The gets of one entity that wait for a connection.
+/// The gets of one entity.
 #[derive(Default)]
-pub(super) struct Group(Mutex<State>);
+pub(super) struct Group {
+    state: Mutex<State>,
+    under_way: AtomicUsize,
+}
+
+/// Counts a get as under way until it is dropped.
+pub(super) struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Group {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a get, and says whether it is the first; `None` where too many wait.
+    /// Begins a get; `true` where no other is under way.
+    pub(super) fn begin(&self) -> (UnderWay<'_>, bool) {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        (UnderWay(&self.under_way), before == 0)
+    }
+
+    /// Adds a get, and says whether it is the first; `None` where too many wait, or the turn of another loop.
     fn join(&self, key: Vec<Value>, answer: Answer, limit: usize) -> Option<(u64, bool)> {
         let mut state = self.lock();
         let process = std::process::id();
@@ -64,6 +87,14 @@ impl Group {
             std::mem::forget(std::mem::replace(&mut *state, State { process, ..State::default() }));
         }
         if state.asked.len() >= limit {
+            return None;
+        }
+        let turn = Turn::current();
+        if state.asked.is_empty() {
+            state.turn = turn;
+        } else if let Some(waited_for) = &state.turn
+            && !turn.is_some_and(|turn| turn.is_of_same_loop(waited_for))
+        {
             return None;
         }
         let number = state.next;
@@ -145,7 +176,7 @@ impl Drop for Place<'_> {
 }
 
 impl Repository {
-    /// The row of a key, gathered with others'. No connection was free a moment ago.
+    /// The row of a key, gathered with others'.
     pub(super) async fn gathered(&self, key: Vec<Value>) -> Result<RowSet> {
         let (answer, answered) = oneshot::channel();
         let Some((number, is_first)) = self.group.join(key.clone(), answer, self.database.queue_limit().max(1)) else {
@@ -179,6 +210,11 @@ impl Repository {
     }
 
     async fn answer_gathered(&self, fresh: bool) {
+        let turn = self.group.lock().turn.clone();
+        if let Some(turn) = turn {
+            turn.end().await;
+            self.group.lock().turn = None;
+        }
         let Some(lease) = self.lease_for_gathered(fresh).await else { return };
         let (mut asked, rest) = self.group.take();
         if rest {

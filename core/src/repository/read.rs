@@ -13,6 +13,7 @@ use crate::lease::Lease;
 use crate::query::{Filter, Sort, matches, values_at};
 use crate::schema::{Entity, Field, FieldType, Path, coerce_operand};
 use crate::transaction::Transaction;
+use crate::turn::Turn;
 use crate::value::{BigDecimal, DateTime, ObjectId, Uuid, Value, canonical_equal, canonical_order, tagged};
 
 /// Keys of one `get_many` at most; more would be many statements, which the caller should see.
@@ -78,8 +79,16 @@ impl Repository {
             let lease = self.lease(Verb::Get, tx).await?;
             return self.fetch_alone(key, Some(lease)).await;
         }
-        match self.database.idle_lease(Verb::Get.access())? {
-            None if self.database.groups_reads() => self.gathered(key).await,
+        if let Some(rows) = self.database.query_at_once(&self.by_key, &key)? {
+            return Ok(RowSet::new(&self.entity, self.all_columns(), rows));
+        }
+        if !self.database.groups_reads() {
+            return self.fetch_alone(key, None).await;
+        }
+        let (_under_way, is_only) = self.group.begin();
+        // A host whose turns are not known would not say when the others are there.
+        match if is_only || Turn::current().is_none() { self.database.idle_lease(Verb::Get.access())? } else { None } {
+            None => self.gathered(key).await,
             lease => self.fetch_alone(key, lease).await,
         }
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::functions;
-use super::worker::Worker;
+use super::worker::{Timeouts, Worker};
 use crate::config::{Config, Location, OpenMode};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
@@ -35,7 +35,8 @@ impl Manager for Opener {
     async fn connect(&self) -> Result<Worker> {
         let (config, writer) = (Arc::clone(&self.config), self.writer);
         let name = if writer { "farm-db-writer" } else { "farm-db-reader" };
-        Worker::start(name, config.statement_timeout, move || open(&config, writer)).await
+        let timeouts = Timeouts { statement: config.statement_timeout, busy: config.sqlite.busy_timeout };
+        Worker::start(name, timeouts, move || open(&config, writer)).await
     }
 
     fn is_usable(&self, _connection: &Worker) -> bool {

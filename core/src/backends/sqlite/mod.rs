@@ -8,8 +8,8 @@ mod error;
 mod functions;
 mod info;
 mod introspect;
+mod pace;
 mod rows;
-
 mod session;
 mod worker;
 
@@ -21,7 +21,7 @@ use async_trait::async_trait;
 
 use self::connection::Opener;
 use self::session::SqliteSession;
-use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Rows, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
@@ -138,6 +138,12 @@ impl Backend for Sqlite {
     fn idle_session(&self, access: Access) -> Option<Box<dyn Session>> {
         let connection = self.pool(access).try_acquire()?;
         Some(Box::new(SqliteSession::new(connection, access == Access::Read, &self.closed)))
+    }
+
+    fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Option<Box<dyn Rows>> {
+        let connection = self.pool(Access::Read).try_acquire()?;
+        let rows = connection.at_once(|open| session::fetch(open, statement, parameters, &connection.interrupt()))?;
+        Some(Box::new(rows))
     }
 
     async fn close(&self) -> Result<()> {

@@ -106,19 +106,30 @@ fn batch(connection: &Connection, text: &str, interrupt: &Interrupt) -> Result<(
 /// Prepares from the cache, binds and hands the statement over.
 fn with_prepared<T>(
     connection: &Connection,
-    statement: &Statement,
+    text: &str,
+    parameters: &[Value],
     interrupt: &Interrupt,
     work: impl FnOnce(&mut rusqlite::Statement<'_>) -> Result<T>,
 ) -> Result<T> {
-    let mut prepared = connection.prepare_cached(&statement.text).map_err(|error| translate(&error, interrupt))?;
-    for (index, value) in statement.parameters.iter().enumerate() {
+    let mut prepared = connection.prepare_cached(text).map_err(|error| translate(&error, interrupt))?;
+    for (index, value) in parameters.iter().enumerate() {
         bind(&mut prepared, index + 1, value).map_err(|error| translate(&error, interrupt))?;
     }
     work(&mut prepared)
 }
 
 fn fetch_all(connection: &Connection, statement: &Statement, interrupt: &Interrupt) -> Result<SqliteRows> {
-    with_prepared(connection, statement, interrupt, |prepared| {
+    fetch(connection, statement, &statement.parameters, interrupt)
+}
+
+/// All rows of a statement with these parameters instead of its own.
+pub(super) fn fetch(
+    connection: &Connection,
+    statement: &Statement,
+    parameters: &[Value],
+    interrupt: &Interrupt,
+) -> Result<SqliteRows> {
+    with_prepared(connection, &statement.text, parameters, interrupt, |prepared| {
         let mut source = prepared.raw_query();
         SqliteRows::fetch(&mut source, &statement.kinds, usize::MAX, interrupt).map(|(rows, _)| rows)
     })
@@ -135,7 +146,7 @@ impl Session for SqliteSession {
     async fn execute(&mut self, statement: Statement) -> Result<u64> {
         let interrupt = self.connection.interrupt();
         self.run(move |connection| {
-            with_prepared(connection, &statement, &interrupt, |prepared| {
+            with_prepared(connection, &statement.text, &statement.parameters, &interrupt, |prepared| {
                 prepared.raw_execute().map(|count| count as u64).map_err(|error| translate(&error, &interrupt))
             })
         })
@@ -276,7 +287,7 @@ fn stream_rows(
     interrupt: &Interrupt,
     deliver: &dyn Fn(Result<SqliteRows>) -> bool,
 ) -> Result<()> {
-    with_prepared(connection, statement, interrupt, |prepared| {
+    with_prepared(connection, &statement.text, &statement.parameters, interrupt, |prepared| {
         let mut source = prepared.raw_query();
         loop {
             let (rows, ended) = SqliteRows::fetch(&mut source, &statement.kinds, size, interrupt)?;

@@ -1,17 +1,19 @@
 //! A SQLite connection on a thread of its own.
 //!
-//! Invariant: only the thread touches the connection, one job at a time, in the order of submission. Whoever waits for a
-//! job may go away: its statement is then interrupted, which undoes it; what begins and ends transactions is finished.
+//! Invariant: jobs have the connection one at a time, in the order of submission. Whoever waits for a job may go away: its
+//! statement is then interrupted, which undoes it; what begins and ends transactions is finished. A short read may have
+//! the connection on its caller's thread while no job is there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::pace::{BOUND, Pace};
 use crate::error::{Error, Kind, Result};
 use crate::fork::Call;
 
@@ -53,6 +55,22 @@ impl Interrupt {
     }
 }
 
+/// A job that waits or runs.
+struct Left(Arc<AtomicUsize>);
+
+impl Left {
+    fn one_more(jobs: &Arc<AtomicUsize>) -> Self {
+        jobs.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(jobs))
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// A handle on the thread. Dropping it ends the thread when its jobs are done.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -60,7 +78,19 @@ pub(super) struct Worker {
     ended: oneshot::Receiver<()>,
     interrupt: Arc<Interrupt>,
     next_job: AtomicU64,
-    statement_timeout: Option<Duration>,
+    timeouts: Timeouts,
+    /// Empty before the thread has opened it and after it has closed it.
+    connection: Arc<Mutex<Option<Connection>>>,
+    /// Jobs that wait or run.
+    jobs_left: Arc<AtomicUsize>,
+    pace: Pace,
+}
+
+/// How long the statements of a connection may take, and how long they may wait for a lock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    pub(super) statement: Option<Duration>,
+    pub(super) busy: Duration,
 }
 
 /// Interrupts its job when dropped before [`Wait::done`].
@@ -80,7 +110,7 @@ impl Drop for Wait<'_> {
 
 impl Worker {
     /// Starts a thread and opens its connection there.
-    pub(super) async fn start<F>(name: &str, statement_timeout: Option<Duration>, open: F) -> Result<Self>
+    pub(super) async fn start<F>(name: &str, timeouts: Timeouts, open: F) -> Result<Self>
     where
         F: FnOnce() -> Result<Connection> + Send + 'static,
     {
@@ -89,9 +119,11 @@ impl Worker {
         let (alive, ended) = oneshot::channel::<()>();
         let interrupt = Arc::new(Interrupt::new());
         let shared = Arc::clone(&interrupt);
+        let place = Arc::new(Mutex::new(None));
+        let connection = Arc::clone(&place);
         let run = move || {
             let opening = Call::begin();
-            let mut connection = match open() {
+            let mut opened_connection = match open() {
                 Ok(connection) => connection,
                 Err(error) => {
                     let _ = opened.send(Err(error));
@@ -99,20 +131,23 @@ impl Worker {
                 }
             };
             let stop = move || shared.should_stop();
-            if let Err(error) = connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop)) {
+            if let Err(error) = opened_connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop)) {
                 let _ = opened.send(Err(Error::internal(format!("no progress handler: {error}"))));
                 return;
             }
-            if opened.send(Ok(())).is_err() {
-                return;
-            }
-            drop(opening);
-            while let Ok(job) = queue.recv() {
-                let _call = Call::begin();
-                job(&mut connection);
+            let lock = || place.lock().unwrap_or_else(PoisonError::into_inner);
+            *lock() = Some(opened_connection);
+            if opened.send(Ok(())).is_ok() {
+                drop(opening);
+                while let Ok(job) = queue.recv() {
+                    let _call = Call::begin();
+                    if let Some(connection) = lock().as_mut() {
+                        job(connection);
+                    }
+                }
             }
             let _closing = Call::begin();
-            drop(connection);
+            drop(lock().take());
             drop(alive);
         };
         std::thread::Builder::new()
@@ -120,7 +155,8 @@ impl Worker {
             .spawn(run)
             .map_err(|error| Error::connection_failed(format!("cannot start a thread: {error}")))?;
         wait.await.map_err(|_| Error::internal("the database thread ended while opening"))??;
-        Ok(Self { jobs, ended, interrupt, next_job: AtomicU64::new(1), statement_timeout })
+        let (next_job, jobs_left) = (AtomicU64::new(1), Arc::default());
+        Ok(Self { jobs, ended, interrupt, next_job, timeouts, connection, jobs_left, pace: Pace::default() })
     }
 
     /// Ends the thread after the jobs it has, and waits until its files are closed.
@@ -143,8 +179,11 @@ impl Worker {
         let (reply, wait) = oneshot::channel();
         let job = self.next_job.fetch_add(1, Ordering::Relaxed);
         let interrupt = Arc::clone(&self.interrupt);
-        let timeout = self.statement_timeout;
+        let timeout = self.timeouts.statement;
+        let left = Left::one_more(&self.jobs_left);
         let run = move |connection: &mut Connection| {
+            // Over before the reply, whose receiver may have a read to do at once.
+            let left = left;
             if skippable && reply.is_closed() {
                 return;
             }
@@ -154,6 +193,7 @@ impl Worker {
             let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)))
                 .unwrap_or_else(|_| Err(Error::internal("the database thread panicked")));
             interrupt.current.store(0, Ordering::Relaxed);
+            drop(left);
             let _ = reply.send(outcome);
         };
         // A send fails only when the thread has ended; the reply is then dropped and the waiter sees it.
@@ -190,6 +230,30 @@ impl Worker {
         let outcome = wait.await;
         guard.interruptible = false;
         outcome.map_err(|_| Error::new(Kind::ConnectionFailed, "the database thread has ended"))?
+    }
+
+    /// Runs a short read on the caller's thread, which saves two hand-overs between threads. `None` where it cannot be done
+    /// at once: jobs are there, such reads take too long of late, this one was interrupted after [`BOUND`] or met a lock.
+    pub(super) fn at_once<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Option<T> {
+        if !self.pace.is_short() || self.jobs_left.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let mut place = self.connection.try_lock().ok()?;
+        let connection = place.as_mut()?;
+        let _call = Call::begin();
+        let started = Instant::now();
+        let bound = self.timeouts.statement.map_or(BOUND, |timeout| timeout.min(BOUND));
+        let interrupt = &self.interrupt;
+        interrupt.deadline.store(interrupt.now() + bound.as_micros() as u64, Ordering::Relaxed);
+        interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        connection.busy_timeout(Duration::ZERO).ok()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(connection)));
+        let restored = connection.busy_timeout(self.timeouts.busy);
+        interrupt.current.store(0, Ordering::Relaxed);
+        self.pace.took(started.elapsed());
+        restored.ok()?;
+        // Whatever went wrong, the thread tells it, or does better.
+        outcome.ok()?.ok()
     }
 
     /// Runs a job for which nobody waits, such as a rollback.

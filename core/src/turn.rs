@@ -1,0 +1,105 @@
+//! The turns of a host's event loop: what is asked for in one turn can go to the database together.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The event loop of a host.
+pub trait EventLoop: Send + Sync {
+    /// Wakes `waker` on the loop's thread after the turn that runs now; called on that thread.
+    fn wake_after_turn(&self, waker: Waker);
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<dyn EventLoop>>> = const { RefCell::new(None) };
+}
+
+/// Does what belongs to the turn of `event_loop` that runs now on this thread, such as starting an operation.
+pub fn within<T>(event_loop: Arc<dyn EventLoop>, work: impl FnOnce() -> T) -> T {
+    /// Puts the one before back, also when `work` panics.
+    struct Before(Option<Arc<dyn EventLoop>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            CURRENT.set(self.0.take());
+        }
+    }
+    let _before = Before(CURRENT.replace(Some(event_loop)));
+    work()
+}
+
+/// The turn that runs now on this thread, if a host has said so.
+#[derive(Clone)]
+pub(crate) struct Turn(Arc<dyn EventLoop>);
+
+impl Turn {
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.with_borrow(|current| current.clone().map(Self))
+    }
+
+    /// Whether both are turns of one loop.
+    pub(crate) fn is_of_same_loop(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(self) -> impl Future<Output = ()> + Send {
+        End { turn: self, asked: false }
+    }
+}
+
+struct End {
+    turn: Turn,
+    asked: bool,
+}
+
+impl Future for End {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.asked {
+            return Poll::Ready(());
+        }
+        self.asked = true;
+        self.turn.0.wake_after_turn(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::runtime;
+
+    #[derive(Default)]
+    struct Loop(Mutex<Vec<Waker>>);
+
+    impl EventLoop for Loop {
+        fn wake_after_turn(&self, waker: Waker) {
+            self.0.lock().unwrap().push(waker);
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_when_its_loop_says_so() {
+        let host = Arc::new(Loop::default());
+        assert!(Turn::current().is_none());
+        let work = async { Turn::current().expect("polled within").end().await };
+        let task = within(Arc::clone(&host) as Arc<dyn EventLoop>, || runtime::spawn(work));
+        assert!(Turn::current().is_none());
+        assert!(!task.is_finished());
+        host.0.lock().unwrap().drain(..).for_each(Waker::wake);
+        assert!(task.is_finished());
+    }
+
+    #[test]
+    fn loops_are_told_apart() {
+        let here = || within(Arc::new(Loop::default()), || Turn::current().expect("within"));
+        let one = here();
+        assert!(one.is_of_same_loop(&one.clone()));
+        assert!(!one.is_of_same_loop(&here()));
+    }
+}
