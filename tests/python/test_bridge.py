@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -285,6 +286,77 @@ async def test_the_loop_goes_on_while_ten_thousand_rows_are_made(db: Database, k
     # The budget of a turn is half a millisecond; the rest is the machine's and the garbage collector's. A stall
     # of our own comes every time; one of the machine's does not.
     assert min(stalls) < 0.15
+
+
+@pytest.mark.only("sqlite")
+async def test_gets_that_are_there_at_once_leave_the_loop_its_turns(db: Database) -> None:
+    """A get of a row at hand needs no turn of the loop, but one after the other must not keep the others out."""
+    resources = db.repository(Resource)
+    gaps: list[float] = []
+
+    async def watch() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    watcher = asyncio.create_task(watch())
+    began = time.perf_counter()
+    for n in range(5000):
+        assert (await resources.get(f"{n % 500:04}")).stock == n % 500
+    took = time.perf_counter() - began
+    watcher.cancel()
+    print(f"{len(gaps)} turns in {took * 1000:.0f} ms, the longest {max(gaps) * 1000:.1f} ms")
+    # A turn each half a millisecond; the machine and the garbage collector may double it.
+    assert len(gaps) > took / 0.001
+    assert sorted(gaps)[len(gaps) // 2] < 0.001
+
+
+#: Executes statements, a line each, on a database without the write-ahead log.
+OTHER_PROCESS = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+for line in sys.stdin:
+    db.execute(line)
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.only("sqlite")
+async def test_a_get_that_meets_a_lock_waits_beside_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    # Locks are a process's, so another one must hold it.
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OTHER_PROCESS, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdin
+    assert other.stdout
+
+    async def tell(statement: str) -> None:
+        other.stdin.write(f"{statement}\n".encode())
+        assert await other.stdout.readline() == b"done\n"
+
+    await tell("CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER)")
+    await tell("INSERT INTO counters VALUES (1, 7)")
+    async with opened(f"sqlite:///{path}?mode=ro", [Counter], create_missing=False, contract="off") as db:
+        get = db.repository(Counter).get
+        for _ in range(50):
+            assert (await get(1)).value == 7
+        # Without the write-ahead log this keeps readers out.
+        await tell("BEGIN EXCLUSIVE")
+        waiting = asyncio.ensure_future(get(1))
+        for _ in range(20):
+            began = time.perf_counter()
+            await asyncio.sleep(0.01)
+            assert time.perf_counter() - began < 0.5
+        assert not waiting.done()
+        await tell("UPDATE counters SET value = 8")
+        await tell("COMMIT")
+        assert (await waiting).value == 8
+    other.stdin.close()
+    assert await other.wait() == 0
 
 
 # Loops.

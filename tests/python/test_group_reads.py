@@ -1,8 +1,11 @@
-"""Gets that find every connection busy are answered together: each its own row, its own failure, its own deadline."""
+"""Gets of one turn of the loop, and gets that find every connection busy, are answered together: each its own row, its
+own failure, its own deadline.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -95,6 +98,50 @@ async def test_a_get_that_need_not_wait_goes_alone(db: Database) -> None:
     for key in await keys_of(db, 10):
         await db.repository(Counter).get(key)
     assert await grouped(db) == before
+
+
+# SQLite answers them one after the other on the loop's thread.
+@pytest.mark.only("postgres", "mysql", "mongodb")
+async def test_gets_of_one_turn_go_together_though_connections_are_free(db: Database) -> None:
+    keys = await keys_of(db, 200)
+    get = db.repository(Counter).get
+    for turn in range(1, 4):
+        assert [one.id for one in await asyncio.gather(*map(get, keys))] == keys
+        figures = await grouped(db)
+        # The first goes alone, and so does the next if the first has its answer before.
+        assert figures["statements"] == turn
+        assert 100 * turn < figures["gets"] < 200 * turn
+
+
+@pytest.mark.only("postgres", "mysql", "mongodb")
+def test_the_turn_of_one_loop_does_not_hold_up_another(url: str) -> None:
+    database = Database(url, models=MODELS, max_size=5)
+    deferred, looked = threading.Event(), threading.Event()
+
+    async def busy_loop(key: int) -> None:
+        gets = [asyncio.ensure_future(database.repository(Counter).get(key)) for _ in range(10)]
+        # Runs in the turn in which they ask, after them, and lasts.
+        asyncio.get_running_loop().call_soon(lambda: (deferred.set(), looked.wait(10)))
+        assert [one.id for one in await asyncio.gather(*gets)] == [key] * 10
+
+    async def other_loop(key: int) -> None:
+        assert deferred.wait(10)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(database.repository(Counter).get(key) for _ in range(10)))
+        looked.set()
+
+    async def begin() -> int:
+        await database.connect()
+        return int((await database.repository(Counter).create({})).id or 0)
+
+    key = asyncio.run(begin())
+    threads = [threading.Thread(target=asyncio.run, args=(work(key),)) for work in (busy_loop, other_loop)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert looked.is_set()
+    asyncio.run(database.close())
 
 
 async def test_a_get_in_a_transaction_goes_alone(db: Database) -> None:
