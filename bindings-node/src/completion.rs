@@ -89,6 +89,8 @@ where
     let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: `env` is the environment of this call, and both places are writable.
     check(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
+    // In a box, because it is moved often from here on.
+    let work = Box::pin(work);
     let work = async move {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(outcome) => outcome.map_err(|error| error::to_json(&error)),

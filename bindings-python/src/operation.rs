@@ -64,6 +64,8 @@ where
     let operation = Py::new(py, Operation { inner: Mutex::new(inner), event_loop })?;
     let target = operation.clone_ref(py);
     let under_way = UnderWay::new(&queue);
+    // In a box, because it is moved often from here on.
+    let work = Box::pin(work);
     let work = async move {
         let outcome = std::panic::AssertUnwindSafe(work).catch_unwind().await;
         Outcome::new(outcome.unwrap_or_else(|_| Err(Error::internal("an operation panicked"))))

@@ -21,6 +21,8 @@ mod stream;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use self::arguments::Arguments;
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::rowset::{Included, RowSet};
@@ -176,35 +178,41 @@ impl Repository {
             None => self.dispatch(verb, arguments, tx).await,
             Some(wanted) => {
                 let reply = self.dispatch(verb, arguments, tx).await?;
-                self.include(reply, wanted, tx).await
+                Box::pin(self.include(reply, wanted, tx)).await
             }
         }
     }
 
-    async fn dispatch(&self, verb: Verb, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+    /// The future of a verb, in a box of its own: all of them in one would be as large as the largest, and is moved often.
+    fn dispatch<'a>(
+        &'a self,
+        verb: Verb,
+        arguments: Arguments,
+        tx: Option<&'a Transaction>,
+    ) -> BoxFuture<'a, Result<Reply>> {
         match verb {
-            Verb::Create => self.create(arguments, tx).await,
-            Verb::CreateMany => self.create_from_maps(arguments, tx).await,
-            Verb::Get => self.get_by_arguments(arguments, tx).await,
-            Verb::GetOrNone => self.get_or_none(arguments, tx).await,
-            Verb::GetMany => self.get_many(arguments, tx).await,
-            Verb::Find => self.find(arguments, tx).await,
-            Verb::FindOne => self.find_one(arguments, tx).await,
-            Verb::Count => self.count(arguments, tx).await,
-            Verb::Exists => self.exists(arguments, tx).await,
-            Verb::Distinct => self.distinct(arguments, tx).await,
-            Verb::Aggregate => self.aggregate(arguments, tx).await,
-            Verb::Page => self.page(arguments, tx).await,
-            Verb::Update => self.update(arguments, tx).await,
-            Verb::UpdateOne => self.update_one(arguments, tx).await,
-            Verb::UpdateMany => self.update_many(arguments, tx).await,
-            Verb::Replace => self.replace(arguments, tx).await,
-            Verb::Upsert => self.upsert(arguments, tx).await,
-            Verb::Delete => self.delete(arguments, tx).await,
-            Verb::DeleteMany => self.delete_many(arguments, tx).await,
-            Verb::Restore => self.restore(arguments, tx).await,
-            Verb::FindOneAndUpdate => self.find_one_and_update(arguments, tx).await,
-            Verb::Explain => self.explain(arguments, tx).await,
+            Verb::Create => Box::pin(self.create(arguments, tx)),
+            Verb::CreateMany => Box::pin(self.create_from_maps(arguments, tx)),
+            Verb::Get => Box::pin(self.get_by_arguments(arguments, tx)),
+            Verb::GetOrNone => Box::pin(self.get_or_none(arguments, tx)),
+            Verb::GetMany => Box::pin(self.get_many(arguments, tx)),
+            Verb::Find => Box::pin(self.find(arguments, tx)),
+            Verb::FindOne => Box::pin(self.find_one(arguments, tx)),
+            Verb::Count => Box::pin(self.count(arguments, tx)),
+            Verb::Exists => Box::pin(self.exists(arguments, tx)),
+            Verb::Distinct => Box::pin(self.distinct(arguments, tx)),
+            Verb::Aggregate => Box::pin(self.aggregate(arguments, tx)),
+            Verb::Page => Box::pin(self.page(arguments, tx)),
+            Verb::Update => Box::pin(self.update(arguments, tx)),
+            Verb::UpdateOne => Box::pin(self.update_one(arguments, tx)),
+            Verb::UpdateMany => Box::pin(self.update_many(arguments, tx)),
+            Verb::Replace => Box::pin(self.replace(arguments, tx)),
+            Verb::Upsert => Box::pin(self.upsert(arguments, tx)),
+            Verb::Delete => Box::pin(self.delete(arguments, tx)),
+            Verb::DeleteMany => Box::pin(self.delete_many(arguments, tx)),
+            Verb::Restore => Box::pin(self.restore(arguments, tx)),
+            Verb::FindOneAndUpdate => Box::pin(self.find_one_and_update(arguments, tx)),
+            Verb::Explain => Box::pin(self.explain(arguments, tx)),
         }
     }
 

@@ -75,19 +75,24 @@ impl Repository {
     }
 
     async fn fetch_by_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
-        if tx.is_some() {
+        if tx.is_none()
+            && let Some(rows) = self.database.query_at_once(&self.by_key, &key)?
+        {
+            return Ok(RowSet::new(&self.entity, self.all_columns(), rows));
+        }
+        // In a box, so that what is there at once need not move all that waiting takes.
+        Box::pin(self.wait_for_key(key, tx)).await
+    }
+
+    async fn wait_for_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
+        if tx.is_some() || !self.database.groups_reads() {
             let lease = self.lease(Verb::Get, tx).await?;
             return self.fetch_alone(key, Some(lease)).await;
         }
-        if let Some(rows) = self.database.query_at_once(&self.by_key, &key)? {
-            return Ok(RowSet::new(&self.entity, self.all_columns(), rows));
-        }
-        if !self.database.groups_reads() {
-            return self.fetch_alone(key, None).await;
-        }
         let (_under_way, is_only) = self.group.begin();
         // A host whose turns are not known would not say when the others are there.
-        match if is_only || Turn::current().is_none() { self.database.idle_lease(Verb::Get.access())? } else { None } {
+        let goes_alone = is_only || Turn::current().is_none();
+        match if goes_alone { self.database.idle_lease(Verb::Get.access())? } else { None } {
             None => self.gathered(key).await,
             lease => self.fetch_alone(key, lease).await,
         }

@@ -40,7 +40,7 @@ impl Repository {
         let Some(written) = arguments.filter().filter(|filter| mentions(&self.entity, filter, 0)) else {
             return Ok(());
         };
-        let resolved = self.resolved(written, 0, tx).await?;
+        let resolved = Box::pin(self.resolved(written, 0, tx)).await?;
         arguments.rewrite_filter(resolved);
         Ok(())
     }
