@@ -14,7 +14,7 @@ from .filters import resolve, translate
 from .plan import FieldPlan, Plan
 from .records import partial_validator
 from .relation import Relation, relations_of, scope_of
-from .schema import complete, definition_of, fields_of, prints_plainly, shape_of
+from .schema import complete, definition_of, fields_of, has_aliases, prints_plainly, shape_of
 from .values import tagged
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class Entity:
         return prints_plainly(self.model, tuple(self.fields.values()))
 
     @cached_property
+    def has_aliases(self) -> bool:
+        """Whether `by_alias` can change what is printed."""
+        return has_aliases(self.fields.values())
+
+    @cached_property
     def validator(self) -> SchemaValidator:
         """Validates some of the fields, by their own validators."""
         return partial_validator(self.model)
@@ -81,13 +86,13 @@ class Entity:
         """What the path of a filter may begin with: a field or a relation."""
         return {**self.fields, **scope_of(self.model)}
 
-    def related_prints_plainly(self, path: str) -> bool:
-        """Whether the same is true of every model on a path of relations; an unknown one is for the core to refuse."""
+    def along(self, path: str) -> Iterator[Entity]:
+        """The entities on a path of relations; an unknown one is for the core to refuse."""
         first, _, rest = path.partition(".")
-        if first not in self.relations:
-            return True
-        other = entity_of(self.relations[first].target)
-        return other.prints_plainly and (not rest or other.related_prints_plainly(rest))
+        if first in self.relations:
+            other = entity_of(self.relations[first].target)
+            yield other
+            yield from other.along(rest)
 
     def definition(self, name: str) -> dict[str, Any]:
         """The entity of the contract, stored under `name`."""

@@ -5,8 +5,8 @@ Importing this module needs FastAPI (`pip install "farm-db[fastapi]"`); the rest
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
@@ -15,12 +15,15 @@ from .errors import FarmDbError
 
 try:
     from fastapi import APIRouter, FastAPI, Request, Response
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, StreamingResponse
 except ImportError as error:
     raise ImportError('farm_db.fastapi needs FastAPI: pip install "farm-db[fastapi]"') from error
 
 if TYPE_CHECKING:
+    from starlette.types import Send
+
     from .database import Database
+    from .query import Query
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -29,6 +32,40 @@ class JSONBytesResponse(Response):
     """A response of JSON bytes as they are: `JSONBytesResponse(await resources.find().json())`."""
 
     media_type = "application/json"
+
+
+class NDJSONResponse(StreamingResponse):
+    """A response of a query's rows as lines of JSON, read while they are sent: `NDJSONResponse(resources.find())`.
+
+    An error before the first row has its own status. When the client goes away, the connection is given back at once.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(
+        self,
+        query: Query[Any],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        *,
+        batch: int = 256,
+        by_alias: bool | None = None,
+    ) -> None:
+        self._lines = query.ndjson(batch, by_alias=by_alias)
+        super().__init__(self._lines, status_code, headers)
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends the status with the first lines, and the rest as the client takes them."""
+        async with aclosing(self._lines) as lines:
+            first = await anext(lines, b"")
+            self.body_iterator = _after(first, lines)
+            await super().stream_response(send)
+
+
+async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for lines in rest:
+        yield lines
 
 
 def combine(*lifespans: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:

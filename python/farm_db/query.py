@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from .errors import InvalidQueryError
 from .expression import Column, FilterLike, SortKey, compile_filters
 from .filters import sort_of
-from .relation import dump_of
+from .relation import json_of
 
 if TYPE_CHECKING:
     from . import _native
@@ -162,16 +161,48 @@ class Query(Generic[M]):
         found: bool = await self._verbs.call("exists", self._without("sort", "fields", "include"), self._tx_native)
         return found
 
-    async def json(self) -> bytes:
-        """All rows as a JSON array, printed as Pydantic prints the models; the fast way into an HTTP response."""
+    async def json(self, *, by_alias: bool | None = None) -> bytes:
+        """All rows as a JSON array, printed as Pydantic prints the models; the fast way into an HTTP response.
+
+        Args:
+            by_alias: As for `model_dump_json`: True for the aliases of fields, False for their names, None for what the
+                models' `serialize_by_alias` says, which is the fast way where there are aliases.
+
+        Raises:
+            InvalidQueryError: if what is read is less than the models need to be printed.
+            InvalidValueError: if there are bytes that are not UTF-8, which JSON cannot hold.
+        """
         entity = self._repository.entity
-        if entity.prints_plainly and all(entity.related_prints_plainly(path) for path in self._include):
+        printed = [entity, *(one for path in self._include for one in entity.along(path))]
+        if all(one.prints_plainly and (by_alias is None or not one.has_aliases) for one in printed):
             return await self._verbs.json(self.to_query(), self._tx_native)
-        rows = await self.to_list()
+        return b"[" + b",".join(self._lines(await self.to_list(), by_alias)) + b"]"
+
+    async def ndjson(self, batch: int = 256, *, by_alias: bool | None = None) -> AsyncGenerator[bytes]:
+        """The rows as lines of JSON, some lines at a time: `application/x-ndjson`, for answers of any length.
+
+        Memory holds one batch, and one connection is held until it ends or is closed. `farm_db.fastapi.NDJSONResponse`
+        answers with it.
+
+        Args:
+            batch: How many rows are read, and lines given, at a time.
+            by_alias: As for `json`.
+
+        Raises:
+            InvalidQueryError: if what is read is less than the models need to be printed, or bytes are not UTF-8.
+            UnsupportedError: if relations are included.
+        """
+        rows = self._verbs.stream(self.to_query(), batch, self._tx_native)
         try:
-            if self._include:
-                return to_json([dump_of(row) for row in rows])
-            return TypeAdapter(list[self._repository.model]).dump_json(rows)  # type: ignore[name-defined]
+            while (chunk := await rows.next()) is not None:
+                yield b"\n".join([*self._lines(chunk, by_alias), b""])
+        finally:
+            rows.close()
+
+    def _lines(self, rows: list[M], by_alias: bool | None) -> list[bytes]:
+        """Each row as Pydantic prints it."""
+        try:
+            return [json_of(row, by_alias) for row in rows]
         except PydanticSerializationError as error:
             name = self._repository.model.__name__
             raise InvalidQueryError(f"these rows cannot be printed as {name}: {error}") from error

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from pydantic.fields import FieldInfo
+from pydantic_core import to_json
 
 from .errors import InvalidQueryError, InvalidSchemaError
 from .expression import Column
@@ -225,12 +226,23 @@ def loaded_of(instance: Any) -> Iterator[tuple[str, Any]]:
             yield name, instance.__dict__[name]
 
 
-def dump_of(instance: Any) -> dict[str, Any]:
-    """The JSON form of an instance with the related rows that it was read with."""
-    out: dict[str, Any] = instance.model_dump(mode="json")
-    for name, rows in loaded_of(instance):
-        out[name] = [dump_of(row) for row in rows] if isinstance(rows, list) else rows and dump_of(rows)
-    return out
+def json_of(instance: Any, by_alias: bool | None = None) -> bytes:
+    """What Pydantic prints for an instance, followed by the related rows that it was read with."""
+    body: bytes = type(instance).__pydantic_serializer__.to_json(instance, by_alias=by_alias)
+    loaded = [to_json(name) + b":" + _json_of_rows(rows, by_alias) for name, rows in loaded_of(instance)]
+    if not loaded:
+        return body
+    if not body.endswith(b"}"):
+        raise InvalidQueryError(
+            f"{type(instance).__name__} is not printed as an object: it has no place for related rows"
+        )
+    return body[:-1] + (b"" if body == b"{}" else b",") + b",".join(loaded) + b"}"
+
+
+def _json_of_rows(rows: Any, by_alias: bool | None) -> bytes:
+    if isinstance(rows, list):
+        return b"[" + b",".join([json_of(row, by_alias) for row in rows]) + b"]"
+    return b"null" if rows is None else json_of(rows, by_alias)
 
 
 def _between(through: type[Document], *sides: type[Document]) -> tuple[str, ...]:

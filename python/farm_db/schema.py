@@ -8,16 +8,30 @@ from __future__ import annotations
 import collections.abc
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 from enum import Enum, Flag
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, EmailStr, RootModel, SecretBytes, SecretStr, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    WrapValidator,
+)
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+from pydantic.types import UuidVersion
 
-from .constraints import constraints_of, options_of
+from .constraints import constraints_of, flatten, options_of
 from .errors import InvalidSchemaError
 from .plan import FieldPlan, Plan
 from .values import SCALARS, ordered, plain, plain_key, tagged
@@ -41,6 +55,10 @@ _MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _CORE_TYPES = {"str": "text"} | {
     name: name for name in ("int", "float", "decimal", "bytes", "bool", "uuid", "datetime", "date", "time")
 }
+#: Metadata with a core schema of its own that leaves alone how a value is printed.
+_SILENT = (AfterValidator, BeforeValidator, WrapValidator, UuidVersion)
+#: Keys of a dict that are stored as Pydantic prints them.
+_PRINTED_KEYS = (int, UUID, date)
 _JSON_TYPES = {"string": "text", "integer": "int", "number": "float", "boolean": "bool"}
 
 
@@ -79,7 +97,13 @@ def describe(
     definition = {**plan.definition, **constraints}
     if nullable:
         definition["nullable"] = True
-    return replace(plan, definition=definition, nullable=nullable, options=options_of(metadata, plan.options))
+    return replace(
+        plan,
+        definition=definition,
+        nullable=nullable,
+        options=options_of(metadata, plan.options),
+        json_ready=plan.json_ready and not any(_prints(one) for one in flatten(metadata)),
+    )
 
 
 def _unwrap(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
@@ -127,6 +151,11 @@ def _plan(
     return _foreign(annotation, nullable)
 
 
+def _prints(piece: Any) -> bool:
+    """Whether a piece of metadata may change how a value is printed: a serializer, an encoder, a schema of its own."""
+    return hasattr(piece, "__get_pydantic_core_schema__") and not isinstance(piece, _SILENT)
+
+
 def _scalar(kind: str) -> Plan:
     return Plan(kind, {"type": {"kind": kind}})
 
@@ -170,7 +199,7 @@ def _enum(enum: type[Enum], nullable: bool, *, keep_values: bool) -> Plan:
     if not issubclass(enum, Flag):
         definition["enum"] = [tagged(value) for value in values]
     reader: Reader = None if keep_values else ("call", _Members(enum, nullable).__getitem__)
-    return Plan(definition["type"]["kind"], definition, reader)
+    return Plan(definition["type"]["kind"], definition, reader, json_ready=not _prints(enum))
 
 
 def _literal(members: tuple[Any, ...], annotation: Any, nullable: bool) -> Plan:
@@ -221,9 +250,9 @@ def _map(arguments: tuple[Any, ...], annotation: Any, inner: Callable[..., Plan]
         write = plain if arguments and keys is str and item.writer is plain else _map_writer(item.writer)
         return Plan("map", definition, reader, write, item=item, json_ready=item.json_ready)
     writer = _map_writer(item.writer, plain_key)
-    return Plan(
-        "map", definition, ("call", _validator(annotation, nullable)), writer, item=item, json_ready=item.json_ready
-    )
+    is_text = get_origin(keys) is Literal or (isinstance(keys, type) and issubclass(keys, (str, Enum)))
+    json_ready = item.json_ready and not _holds_models(item) and (is_text or keys in _PRINTED_KEYS)
+    return Plan("map", definition, ("call", _validator(annotation, nullable)), writer, item=item, json_ready=json_ready)
 
 
 def _map_writer(element: Writer, key: Callable[[Any], str] | None = None) -> Writer:
@@ -240,7 +269,11 @@ def _model(model: type[BaseModel], inner: Callable[..., Plan], nullable: bool, s
     if issubclass(model, RootModel):
         root = inner(model.model_fields["root"].annotation, stack=(*stack, model))
         validate = _validator(model, nullable)
-        return Plan(root.kind, root.definition, ("call", validate), _optional(plain), parse=validate)
+        # The reader knows nothing of what is inside, so neither does the printer.
+        json_ready = root.json_ready and root.reader is None and prints_plainly(model, ())
+        return Plan(
+            root.kind, root.definition, ("call", validate), _optional(plain), parse=validate, json_ready=json_ready
+        )
     fields = fields_of(model, stack)
     definition: dict[str, Any] = {"kind": "model", "fields": [definition_of(field) for field in fields]}
     if model.model_config.get("extra") == "allow":
@@ -267,7 +300,7 @@ def _foreign(annotation: Any, nullable: bool) -> Plan:
         return _secret(annotation, nullable)
     if schema["type"] in _CORE_TYPES:
         naive = schema.get("tz_constraint") == "naive"
-        plan = _scalar(_CORE_TYPES[schema["type"]])
+        plan = replace(_scalar(_CORE_TYPES[schema["type"]]), json_ready="serialization" not in schema)
         # Stored moments are printed with their zone, which these do not have.
         return replace(plan, reader=("call", _without_zone), json_ready=False) if naive else plan
     if printed not in _JSON_TYPES:
@@ -366,15 +399,34 @@ def prints_plainly(model: type[BaseModel], fields: tuple[FieldPlan, ...]) -> boo
         or decorators.computed_fields
         or config.get("json_encoders")
         or any(key.startswith("ser_json_") for key in config)
+        or any(
+            "__get_pydantic_core_schema__" in base.__dict__ for base in model.__mro__ if base not in BaseModel.__mro__
+        )
     )
     return not changed and all(_field_prints_plainly(field) for field in fields)
 
 
 def _field_prints_plainly(field: FieldPlan) -> bool:
     info = field.info
-    serializers = ("PlainSerializer", "WrapSerializer", "SerializeAsAny")
-    return (
-        (field.plan.json_ready or info.exclude is True)
-        and not getattr(info, "exclude_if", None)
-        and not any(type(one).__name__ in serializers for one in info.metadata)
+    return info.exclude is True or (field.plan.json_ready and not getattr(info, "exclude_if", None))
+
+
+def has_aliases(fields: Iterable[FieldPlan]) -> bool:
+    """Whether any of the fields, or of those of models inside them, has another name in JSON by `by_alias`."""
+    return any(
+        field.info.serialization_alias not in (None, field.attribute)
+        or any(has_aliases(part.fields) for part in _parts(field.plan))
+        for field in fields
     )
+
+
+def _holds_models(plan: Plan) -> bool:
+    """Whether there are models in what a plan describes."""
+    return any(part.fields for part in _parts(plan))
+
+
+def _parts(plan: Plan) -> Iterator[Plan]:
+    """A plan and those of its elements."""
+    yield plan
+    if plan.item is not None:
+        yield from _parts(plan.item)

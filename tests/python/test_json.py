@@ -1,10 +1,9 @@
 """`.json()` equals what Pydantic prints for the models that `find()` gives, byte for byte."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: a model inside a function has an annotation that is a variable.
 import json
 from collections.abc import AsyncGenerator
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
@@ -14,17 +13,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
+    UUID4,
+    AfterValidator,
     AnyUrl,
+    Base64Bytes,
+    Base64Str,
+    Base64UrlBytes,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PlainSerializer,
     RootModel,
     SecretStr,
+    SerializeAsAny,
+    StringConstraints,
     TypeAdapter,
+    WrapSerializer,
     computed_field,
     field_serializer,
     model_serializer,
 )
+from pydantic_core import core_schema
 
 from farm_db import BaseDocument, Database, Document, FarmDbError, Field, InvalidValueError, ObjectId
 from samples import as_held, decimals, floats, ints, moments, nested, texts
@@ -185,6 +194,11 @@ async def assert_equal(db: Database, model: type[Document], *filters: Any, **opt
     printed = await repository.find(*filters, **options).json()
     assert printed == expected
     assert rows, "an empty result proves nothing"
+    for by_alias in (True, False):
+        expected = TypeAdapter(list[model]).dump_json(rows, by_alias=by_alias)
+        assert await repository.find(*filters, **options).json(by_alias=by_alias) == expected
+    lines = b"".join([some async for some in repository.find(*filters, **options).ndjson(batch=7)])
+    assert lines == b"".join(row.model_dump_json().encode() + b"\n" for row in rows)
     return printed
 
 
@@ -349,6 +363,77 @@ async def test_serializers_computed_fields_and_settings_are_honoured(
     await db.repository(model).create({"id": 1, **values})
     printed = await assert_equal(db, model)
     assert b"s3cret" not in printed
+
+
+class Shout(str):
+    """A text that is printed otherwise than it is stored."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return core_schema.str_schema(serialization=core_schema.plain_serializer_function_ser_schema(str.upper))
+
+
+class Overridden(BaseModel):
+    value: int = 1
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        schema = handler(source)
+        schema["serialization"] = core_schema.plain_serializer_function_ser_schema(lambda one: {"over": one.value})
+        return schema
+
+
+Twice = Annotated[int, PlainSerializer(lambda value: value * 2)]
+#: What is printed otherwise than it is stored, in every place of an annotation.
+PRINTED_OTHERWISE: dict[str, tuple[Any, Any]] = {
+    "serializer": (Twice, 3),
+    "serializer_of_an_optional": (Twice | None, 3),
+    "serializer_in_a_list": (list[Twice], [1, 2]),
+    "serializer_in_a_dict": (dict[str, Twice], {"a": 1}),
+    "wrapping_serializer": (list[Annotated[int, WrapSerializer(lambda value, print_: print_(value) + 1)]], [1]),
+    "encoded_bytes": (Base64Bytes, b"aGFsbG8="),
+    "encoded_bytes_in_a_list": (list[Base64UrlBytes], [b"aGFsbG8="]),
+    "encoded_text": (Base64Str, "aGFsbG8="),
+    "a_type_with_a_schema": (Shout, "x"),
+    "a_model_with_a_schema": (Overridden, {}),
+    "a_list_of_a_model_with_a_schema": (list[Overridden], [{}]),
+    "keys_of_bools": (dict[bool, int], {True: 1}),
+    "keys_of_another_form": (dict[timedelta, int], {timedelta(days=1): 1}),
+    "models_by_int": (dict[int, AliasedInner], {1: {"first_name": "f"}}),
+    "a_root_of_a_model": (RootModel[AliasedInner], {"first_name": "f"}),
+    "any_subclass": (SerializeAsAny[Inner], {"name": "n"}),
+}
+#: What looks as if it were, and must stay fast.
+PRINTED_PLAINLY: dict[str, tuple[Any, Any]] = {
+    "validated": (list[Annotated[int, AfterValidator(abs), BeforeValidator(int)]], [1]),
+    "constrained": (list[Annotated[str, Field(max_length=3), StringConstraints(to_upper=True)]], ["x"]),
+    "keys_of_ints": (dict[int, float], {1: 1e16}),
+    "keys_of_uuids": (dict[UUID, datetime], {UUID(int=1): datetime(2024, 1, 1, tzinfo=UTC)}),
+    "keys_of_days": (dict[date, int], {date(2024, 1, 1): 1}),
+    "keys_of_members": (dict[Colour, int], {Colour.RED: 1}),
+    "keys_of_literals": (dict[Literal["a", "b"], int], {"a": 1}),
+    "a_root": (RootModel[list[datetime]], [datetime(2024, 1, 1, tzinfo=UTC)]),
+    "uuids_of_a_version": (UUID4, "6ba7b810-9dad-41d1-80b4-00c04fd430c8"),
+    "a_span": (timedelta, timedelta(days=1, microseconds=5)),
+    "an_address": (AnyUrl, "https://exämple.org/ü?x=1"),
+}
+
+
+@pytest.mark.only("sqlite")
+@pytest.mark.parametrize("name", [*PRINTED_OTHERWISE, *PRINTED_PLAINLY])
+async def test_an_annotation_is_printed_as_pydantic_prints_it_wherever_it_stands(url: str, name: str) -> None:
+    annotation, value = (PRINTED_OTHERWISE | PRINTED_PLAINLY)[name]
+
+    class Holds(Document, table="holds"):
+        id: int = Field(primary_key=True)
+        value: annotation
+
+    async with opened(url, [Holds]) as db:
+        await db.repository(Holds).create({"id": 1, "value": value})
+        await assert_equal(db, Holds)
+        assert db.repository(Holds).entity.prints_plainly is (name in PRINTED_PLAINLY)
 
 
 async def test_base_documents_print_their_ids_and_moments(db: Database) -> None:

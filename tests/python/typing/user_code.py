@@ -34,7 +34,7 @@ from farm_db import (
     one_to_many,
     set_current_user,
 )
-from farm_db.fastapi import JSONBytesResponse, combine
+from farm_db.fastapi import JSONBytesResponse, NDJSONResponse, combine
 
 
 class Status(StrEnum):
@@ -124,7 +124,12 @@ async def listing(resources: Resources, after: str | None = None) -> Page[Resour
 
 @app.get("/resources.json")
 async def raw(resources: Resources) -> Response:
-    return JSONBytesResponse(await resources.find().json())
+    return JSONBytesResponse(await resources.find().json(by_alias=True))
+
+
+@app.get("/resources.ndjson")
+async def lines(resources: Resources) -> Response:
+    return NDJSONResponse(resources.find(), batch=100)
 
 
 async def reading(resources: Repository[Resource]) -> None:
@@ -134,6 +139,8 @@ async def reading(resources: Repository[Resource]) -> None:
     assert_type(await query.first(), Resource | None)
     assert_type(await query.count(), int)
     assert_type(await query.json(), bytes)
+    async for some in query.ndjson():
+        assert_type(some, bytes)
     assert_type(await query.dicts(), list[dict[str, Any]])
     async for resource in query.sort("-created_at", ("name", 1), -col(Resource.price)).limit(10).skip(5):
         assert_type(resource, Resource)
