@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from . import start
 from .plot import svg
 from .report import goal_table, markdown, to_json
 from .runner import BACKENDS, Run, say
@@ -54,6 +55,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     data = to_json(run)
+    if "start" in chosen.groups:
+        data["start"] = start.measure(sys.executable, 3 if chosen.quick else 9)
     chosen.out.mkdir(parents=True, exist_ok=True)
     name = "quick" if chosen.quick else "benchmark"
     plots: dict[str, str] = {}

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from . import start
 from .goals import Figures, judged
 from .runner import Run
 from .workloads import BASELINES, HTTP, STREAM, TITLES, UNITS, WORKLOADS
@@ -159,12 +160,25 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
             members = [one for one in data["contenders"] if (one["backend"], one["language"]) == (backend, language)]
             if any(one["cells"] for one in members):
                 out += language_part(language, members, BASELINES.get((backend, language), ""))
+    if "start" in data:
+        out.append(start_part(data["start"]))
     if data["missing"]:
         out.append("Missing: " + "; ".join(f"{name}: {reason}" for name, reason in data["missing"].items()) + "\n")
     found = {**here["packages"], **here["packages_of_node"]}
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
     out.append(f"{versions}. The run took {data['seconds_total']} s.\n")
     return "\n".join(out)
+
+
+def start_part(found: dict[str, dict[str, float]]) -> str:
+    rows = []
+    for name, best in found.items():
+        key, bound = start.BOUNDS.get(name, ("", 0.0))
+        goal = f"{bound:.0f} ms" + (" of the processor" if key == "cpu_ms" else "") if key else ""
+        verdict = ("met" if best[key] < bound else "MISSED") if key else ""
+        rows.append([start.TITLES[name], f"{best['wall_ms']:.1f}", f"{best['cpu_ms']:.1f}", goal, verdict])
+    head = table(["the best of several new processes", "ms", "ms of the processor", "goal", ""], rows)
+    return f"## Start\n\n{head}\n"
 
 
 def goal_table(goals: list[dict[str, Any]]) -> str:

@@ -65,7 +65,7 @@ HTTP = [
     Http("http_1000", "HTTP list of 1,000", "/resources?limit=1000", 2),
 ]
 
-GROUPS = [*dict.fromkeys(workload.group for workload in WORKLOADS), "http", "stream"]
+GROUPS = [*dict.fromkeys(workload.group for workload in WORKLOADS), "http", "stream", "start"]
 TITLES = {one.id: one.title for one in WORKLOADS}
 TITLES |= {one.id: one.title for one in HTTP} | {STREAM.id: STREAM.title}
 UNITS = {one.id: one.unit for one in (*WORKLOADS, STREAM)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import warnings
@@ -68,6 +67,9 @@ class Database:
         name: str = "default",
         **options: Any,
     ) -> None:
+        # Here, because it is a third of what importing the package would cost beside Pydantic.
+        from asyncio import Lock
+
         self.name = name
         self._url = url
         self._options = options
@@ -75,7 +77,7 @@ class Database:
         self._create_missing = create_missing
         self._validate_on_read = validate_on_read
         self._engine: _native.Engine | None = None
-        self._changing = asyncio.Lock()
+        self._changing = Lock()
         self._repositories: dict[str, Repository[Any]] = {}
         for model in models:
             self.register_model(model)
@@ -282,6 +284,8 @@ class Database:
         Returns:
             What `fn` returns.
         """
+        from asyncio import sleep
+
         attempt = 0
         while True:
             try:
@@ -290,7 +294,7 @@ class Database:
             except (TransactionConflictError, DatabaseBusyError):
                 if attempt >= retries:
                     raise
-            await asyncio.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**attempt)  # noqa: S311 - no secret
+            await sleep(random.uniform(0.5, 1.0) * 0.01 * 2**attempt)  # noqa: S311 - no secret
             attempt += 1
 
     async def ensure_schema(self) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benches import start
 from extraction import ROOT, quick_start
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,20 @@ def test_the_wheel_is_one_for_all_pythons_and_has_types_and_the_licence(wheel: P
     assert "farm_db/_native.pyi" in names
     assert [name for name in names if name.endswith(".so")] == ["farm_db/_native.abi3.so"]
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+
+
+def test_the_wheel_is_small(wheel: Path) -> None:
+    assert wheel.stat().st_size < 12_000_000
+
+
+def test_the_package_is_imported_and_answers_at_once(python: Path) -> None:
+    """In an app that has a Pydantic model and asyncio: how long those take to import is not ours to say."""
+    found = start.measure(python, rounds=15)
+    print(json.dumps(found, indent=1))
+    for name, (key, bound) in start.BOUNDS.items():
+        assert found[name][key] < bound, found
+    # By itself it costs little more than Pydantic with a model.
+    assert found["import"]["cpu_ms"] - found["pydantic"]["cpu_ms"] < 60, found
 
 
 def test_the_wheel_works_with_only_what_it_declares(python: Path, tmp_path: Path) -> None:
