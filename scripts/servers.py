@@ -326,7 +326,7 @@ SECURED: Servers = {
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """A folder for one run; those of runs that were killed are removed."""
     # Not the user's own temporary folder, which the servers' user may not be allowed to enter.
     disk = Path("/var/tmp" if os.geteuid() == 0 else tempfile.gettempdir())
@@ -379,7 +379,7 @@ def running(servers: Servers = SERVERS) -> Iterator[dict[str, str]]:
         for variable in wanted:
             program(servers[variable][0])
         began = time.monotonic()
-        group = Group(stack.enter_context(_temporary_folder()))
+        group = Group(stack.enter_context(temporary_folder()))
         stack.callback(group.end)
         group.urls = {variable: os.environ[variable] for variable in servers if variable not in wanted}
         starting = {variable: servers[variable][1](group) for variable in wanted}

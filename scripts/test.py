@@ -16,13 +16,16 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import servers
-from workspace import REPORTS, ROOT, Failure, output, say, triple, venv_python
+from workspace import REPORTS, ROOT, WORK, Failure, output, say, triple, venv_python
 
 PYTHON = venv_python(ROOT / ".venv")
+#: What `--fast` leaves of generated cases, and of backends for Node.
+FEWER = {"FARM_ORACLE_CASES": "100", "FARM_DB_EXAMPLES": "20", "FARM_TEST_FEW": "1", "PROPTEST_CASES": "50"}
 
 
 @dataclass
@@ -153,6 +156,14 @@ def pytest(name: str, file: str, paths: list[str], *options: str, slow: bool = F
     return Runner(name, command, lambda: junit(report), report, slow)
 
 
+def alone(fast: bool) -> Runner:
+    """The tests that measure time, only from files that have some: collecting all takes as long as they do."""
+    files = sorted((ROOT / "tests" / "python").glob("test_*.py"))
+    paths = [str(path.relative_to(ROOT)) for path in files if "mark.alone" in path.read_text()]
+    chosen = ["-m", "alone and not slow", "--few"] if fast else ["-m", "alone"]
+    return pytest("python: pytest, one at a time", "alone", paths, *chosen)
+
+
 def node() -> Runner:
     report = REPORTS / "vitest.json"
     command = ["npx", "--no-install", "vitest", "run", "--config", "tests/node/vitest.config.ts"]
@@ -163,18 +174,30 @@ def node() -> Runner:
 def runners(fast: bool) -> list[Runner]:
     quick = ["-m", "not slow"] if fast else []
     among = "not alone and not slow" if fast else "not alone"
-    alone = "alone and not slow" if fast else "alone"
     few = ["--few"] if fast else []
     found = [
         *rust(),
         # By file, because the databases of the shared cases are made once a file.
         pytest("python: pytest", "pytest", ["tests/python"], "-n", "2", "--dist", "loadfile", "-m", among, *few),
-        pytest("python: pytest, one at a time", "alone", ["tests/python"], "-m", alone, *few),
+        alone(fast),
         node(),
         pytest("documents: pytest", "readme", ["tests/readme"], *quick),
         pytest("packages: pytest", "package", ["tests/package"], slow=True),
     ]
     return [runner for runner in found if not (fast and runner.slow)]
+
+
+def prepare(fast: bool, stack: ExitStack) -> None:
+    """The environment of the runners."""
+    # Bytecode, with the asserts that pytest rewrites, is kept even where it may not be written beside the source.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(WORK / "bytecode")
+    os.environ.update(stack.enter_context(servers.running()))
+    if fast:
+        for name, value in FEWER.items():
+            os.environ.setdefault(name, value)
+        # Every test makes a file, and making one waits for the disk longer than most tests take; `make test` does wait.
+        os.environ["TMPDIR"] = str(stack.enter_context(servers.temporary_folder()))
 
 
 def main() -> int:
@@ -185,12 +208,8 @@ def main() -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     chosen = [runner for runner in runners(arguments.fast) if (arguments.only or "") in runner.name]
     try:
-        with servers.running() as variables:
-            os.environ.update(variables)
-            if arguments.fast:
-                os.environ.setdefault("FARM_ORACLE_CASES", "100")
-                os.environ.setdefault("FARM_TEST_FEW", "1")
-                os.environ.setdefault("PROPTEST_CASES", "50")
+        with ExitStack() as stack:
+            prepare(arguments.fast, stack)
             outcomes = {runner.name: runner.run() for runner in chosen}
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
