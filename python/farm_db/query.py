@@ -201,8 +201,9 @@ class Query(Generic[M]):
 
     def _lines(self, rows: list[M], by_alias: bool | None) -> list[bytes]:
         """Each row as Pydantic prints it."""
+        one = json_of if self._include else self._repository.model.__pydantic_serializer__.to_json
         try:
-            return [json_of(row, by_alias) for row in rows]
+            return [one(row, by_alias=by_alias) for row in rows]
         except PydanticSerializationError as error:
             name = self._repository.model.__name__
             raise InvalidQueryError(f"these rows cannot be printed as {name}: {error}") from error

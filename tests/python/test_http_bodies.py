@@ -117,8 +117,10 @@ def build(database: Database) -> FastAPI:
         return await rows.get(id)
 
     @app.get("/lines")
-    async def lines(rows: rows_of, batch: int = 256, by_alias: bool = False, sort: str = "id") -> NDJSONResponse:
-        return NDJSONResponse(rows.find(sort=sort), batch=batch, by_alias=by_alias)
+    async def lines(
+        rows: rows_of, batch: int = 256, by_alias: bool = False, sort: str = "id", limit: int | None = None
+    ) -> NDJSONResponse:
+        return NDJSONResponse(rows.find(sort=sort, limit=limit), batch=batch, by_alias=by_alias)
 
     @app.get("/stream")
     async def stream(rows: rows_of) -> StreamingResponse:
@@ -217,12 +219,12 @@ async def test_an_error_before_the_first_line_has_its_status(
     assert answer.json()["error"]["code"] == code
 
 
-async def call(app: FastAPI, path: str, version: str, take: Callable[[bytes], bool]) -> None:
-    """One request as a server calls the app, whose client goes away when `take` says so.
+async def call(app: FastAPI, query: str, version: str, take: Callable[[bytes], bool]) -> None:
+    """One request of lines as a server calls the app, whose client goes away when `take` says so.
 
     Args:
         app: The app.
-        path: What is asked for.
+        query: What stands behind the path.
         version: Of ASGI: from 2.4 on a server tells of the client by an error of `send`, before by a message.
         take: Is given each piece of the body, and tells whether the client is still there.
     """
@@ -251,9 +253,9 @@ async def call(app: FastAPI, path: str, version: str, take: Callable[[bytes], bo
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"batch=10",
+        "path": "/lines",
+        "raw_path": b"/lines",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [],
         "client": ("test", 1),
@@ -273,7 +275,7 @@ async def test_a_client_that_goes_away_frees_the_connection(database: Database, 
             return len(pieces) < 3
 
         try:
-            await call(app, "/lines", version, take)
+            await call(app, "batch=10", version, take)
         except Exception as error:  # what a server logs or swallows
             assert "Disconnect" in type(error).__name__  # noqa: PT017
         assert [len(piece.splitlines()) for piece in pieces] == [10] * 3
@@ -294,7 +296,8 @@ async def main():
     database = Database(sys.argv[1], models=[here.Row])
     app = here.build(database)
     async with app.router.lifespan_context(app):
-        for wanted in (5_000, 10**9):
+        # The first request warms up: what it takes is not given back, however small it is.
+        for query in ("limit=2000", ""):
             digest, lines, size, before, peak = here.hashlib.sha256(), 0, 0, rss(), 0
             def take(piece):
                 nonlocal lines, size, peak
@@ -302,11 +305,8 @@ async def main():
                 lines += piece.count(b"\\n")
                 size += len(piece)
                 peak = max(peak, rss())
-                return lines < wanted
-            try:
-                await here.call(app, "/lines", "2.4", take)
-            except Exception as error:
-                assert "Disconnect" in type(error).__name__, error
+                return True
+            await here.call(app, query, "2.4", take)
         print(lines, size, digest.hexdigest(), peak - before)
 
 asyncio.run(main())
