@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast oracle servers bench lint fmt build clean help
+.PHONY: demo serve test test-fast oracle servers bench budget lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -36,6 +36,10 @@ servers: ## private servers until Ctrl-C, as the tests use them; prints their UR
 bench: ## against other libraries on every database; QUICK=1 for a look, ARGS="--backend postgres --only farm_db,asyncpg"
 	@$(PREPARE) bench
 	@$(PYTHON) scripts/servers.py -- .work/bench/bin/python -m benches $(if $(QUICK),--quick) $(ARGS)
+
+budget: ## instructions of a get, a find and a create against their budget; ARGS=--write makes it anew
+	@$(PREPARE) bench
+	@$(PYTHON) scripts/servers.py -- .work/bench/bin/python -m benches.instructions $(ARGS)
 
 lint: ## formatting, linters, types
 	@$(PREPARE) lint

@@ -27,6 +27,7 @@ POSTGRES_SHA256 = "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1b
 #: that a small system may lack.
 MARIADB = ("mariadb-server-core", "mariadb-client-core")
 MARIADB_LIBRARIES = ("libaio1", "libedit2", "libncurses6", "libnuma1", "libpcre2-8-0", "libssl3", "liburing2")
+VALGRIND = ("valgrind",)
 PGBOUNCER = ("pgbouncer",)
 PGBOUNCER_LIBRARIES = ("libc-ares2", "libevent-2.1-7", "libssl3")
 MONGODB_LIBRARIES = ("libcurl4", "libssl3")
@@ -82,6 +83,10 @@ def _mariadb(folder: Path) -> None:
 def _pgbouncer(folder: Path) -> None:
     _unpack(folder, "download", PGBOUNCER)
     _add_libraries(folder, [folder / "usr/sbin/pgbouncer"], PGBOUNCER_LIBRARIES)
+
+
+def _valgrind(folder: Path) -> None:
+    _unpack(folder, "download", VALGRIND)
 
 
 def _unpack(folder: Path, verb: str, packages: Iterable[str], *options: str) -> None:
@@ -143,12 +148,13 @@ PROGRAMS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "mongodb": (MONGODB_SHA256, _mongodb),
     "postgres": (POSTGRES_SHA256, _postgres),
     "mariadb": (" ".join(MARIADB + MARIADB_LIBRARIES), _mariadb),
+    "valgrind": (" ".join(VALGRIND), _valgrind),
     "pgbouncer": (" ".join(PGBOUNCER + PGBOUNCER_LIBRARIES), _pgbouncer),
 }
 
 
 def program(name: str) -> Path:
-    """The folder of a server's programs, fetched if it is not there.
+    """The folder of a program of the tests, fetched if it is not there.
 
     Raises:
         Failure: if it cannot be fetched or is not what it should be.

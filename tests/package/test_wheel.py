@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benches import start
+import downloads
+from benches import instructions, start
 from extraction import ROOT, quick_start
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,22 @@ def test_the_package_is_imported_and_answers_at_once(python: Path) -> None:
         assert found[name][key] < bound, found
     # By itself it costs little more than Pydantic with a model.
     assert found["import"]["cpu_ms"] - found["pydantic"]["cpu_ms"] < 60, found
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+def test_a_call_takes_no_more_instructions_than_its_budget(python: Path, tmp_path: Path, backend: str) -> None:
+    """`python -m benches.instructions --write` makes a new budget, for those who can say why it grew."""
+    allowed = instructions.budget().get(backend)
+    if allowed is None:
+        pytest.skip(f"benches/budget.json has no budget for {instructions.key()}")
+    url = instructions.databases(tmp_path).get(backend)
+    if url is None:
+        pytest.skip("FARM_TEST_POSTGRES_URL is not set")
+    counted = instructions.count(python, url, downloads.program("valgrind"))
+    print(counted)
+    assert not instructions.over(counted, allowed)
+    # A budget that is far too large would hold nothing.
+    assert all(counted[name] > bound * 0.75 for name, bound in allowed.items()), (counted, allowed)
 
 
 def test_the_wheel_works_with_only_what_it_declares(python: Path, tmp_path: Path) -> None:
