@@ -68,7 +68,7 @@ const fn pool(name: &'static str, aliases: &'static [&'static str], kind: Kind, 
 pub const OPTIONS: &[KnownOption] = &[
     known(ALL, "type", &["database_type"], Kind::Text, "the kind of database; it must agree with the url"),
     known(ALL, "statement_timeout", &["command_timeout", "query_timeout"], optional_span(DAY), "the deadline of one statement"),
-    known(ALL, "group_reads", &[], Kind::Truth, "gets that wait for a connection are answered by one statement (yes)"),
+    known(ALL, "group_reads", &[], Kind::Truth, "gets of one turn of the loop, or that wait for a connection, are answered by one statement (yes)"),
     known(ALL, "residual_limit", &[], count(0, 1_000_000_000), "the most rows that may be filtered outside the database"),
 
     pool("min_size", &["min_pool_size", "pool_min_size", "pool_min", "min_connections"], count(0, 10_000), "connections kept open"),
