@@ -4,7 +4,7 @@
 //! `datetime.datetime_CAPI` has had this layout since Python 3.7 (Include/datetime.h, `PyDateTime_CAPI`); what stands
 //! behind `time_from` is not used here.
 
-use std::os::raw::c_int;
+use std::os::raw::{c_char, c_int};
 use std::ptr::NonNull;
 
 use farm_db_core::value::{Date, DateTime, Time};
@@ -105,6 +105,65 @@ pub(crate) enum Kind {
     DateTime,
     Date,
     Time,
+}
+
+/// A `datetime` in memory (Include/datetime.h, `PyDateTime_DateTime`; the same since Python 3.6).
+#[repr(C)]
+struct Memory {
+    head: ffi::PyObject,
+    hash: ffi::Py_hash_t,
+    has_zone: c_char,
+    /// Year (two bytes), month, day, hour, minute, second, microsecond (three bytes).
+    data: [u8; 10],
+    fold: u8,
+    /// Only there where `has_zone` says so.
+    zone: *mut ffi::PyObject,
+}
+
+/// What a `datetime` shows on its own clock.
+pub(crate) struct Parts {
+    pub(crate) day: (i32, u32, u32),
+    pub(crate) time: (u32, u32, u32, u32),
+    /// Whether that is UTC; a `datetime` without a zone counts as such.
+    pub(crate) is_utc: bool,
+}
+
+/// The parts of an object of exactly the type `datetime`; `None` for others, and where this interpreter has another layout.
+pub(crate) fn read(object: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
+    static IS_KNOWN: PyOnceLock<bool> = PyOnceLock::new();
+    let py = object.py();
+    let api = api(py)?;
+    if object.get_type_ptr() != api.datetime_type {
+        return Ok(None);
+    }
+    let is_known = IS_KNOWN.get_or_try_init(py, || has_known_layout(py))?;
+    Ok(is_known.then(|| parts(object, api)))
+}
+
+/// Whether a `datetime` has the size of [`Memory`], and a known moment stands in it where it should.
+fn has_known_layout(py: Python<'_>) -> PyResult<bool> {
+    let api = api(py)?;
+    let sample =
+        datetime(py, "3210-11-29T13:47:58.654321Z".parse().map_err(|error| crate::error::to_python(py, &error))?)?;
+    if sample.get_type().getattr("__basicsize__")?.extract::<usize>()? != size_of::<Memory>() {
+        return Ok(false);
+    }
+    let Parts { day, time, is_utc } = parts(&sample, api);
+    Ok(day == (3210, 11, 29) && time == (13, 47, 58, 654_321) && is_utc)
+}
+
+/// Reads the memory of a `datetime` of the known layout.
+fn parts(object: &Bound<'_, PyAny>, api: &Api) -> Parts {
+    let memory = object.as_ptr().cast::<Memory>();
+    // SAFETY: the object is alive and of exactly the type `datetime`, which has this layout; the zone is read only where
+    // there is one.
+    let (data, zone) = unsafe { ((*memory).data, if (*memory).has_zone == 0 { None } else { Some((*memory).zone) }) };
+    let [century, year, month, day, hour, minute, second, high, middle, low] = data.map(u32::from);
+    Parts {
+        day: ((century << 8 | year) as i32, month, day),
+        time: (hour, minute, second, high << 16 | middle << 8 | low),
+        is_utc: zone.is_none_or(|zone| zone == api.utc),
+    }
 }
 
 /// The kind of a `datetime` object.

@@ -251,8 +251,15 @@ fn moment(object: &Bound<'_, PyAny>, kind: &clock::Kind) -> Outcome<Value> {
             Err(Error::invalid_value("a time of day has no time zone here: give a datetime, or a naive time").into())
         }
         clock::Kind::DateTime => {
-            let local = DateTime::from_parts(date()?, time()?);
-            Ok(Value::DateTime(DateTime::from_micros(local.micros() - offset(object)?)?))
+            let (local, is_utc) = match clock::read(object)? {
+                Some(clock::Parts { day: (year, month, day), time: (hour, minute, second, micro), is_utc }) => {
+                    let date = Date::from_civil(year, month, day)?;
+                    (DateTime::from_parts(date, Time::from_clock(hour, minute, second, micro)?), is_utc)
+                }
+                None => (DateTime::from_parts(date()?, time()?), false),
+            };
+            let offset = if is_utc { 0 } else { offset(object)? };
+            Ok(Value::DateTime(DateTime::from_micros(local.micros() - offset)?))
         }
     }
 }

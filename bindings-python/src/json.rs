@@ -1,5 +1,6 @@
 //! Tagged JSON of a column straight into Python objects, by the reader of the field.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -9,13 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::output;
 use crate::shape::{Inner, Reader};
+use crate::{keys, output};
 
 /// The object that `text` stands for.
 pub(crate) fn read<'py>(py: Python<'py>, text: &str, reader: &Reader, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
     let failure = RefCell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_slice(text.as_bytes());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let seed = Seed { py, reader, as_dict, failure: &failure };
     seed.deserialize(&mut deserializer).map_err(|error| {
         // serde cannot carry an exception, so it waits beside.
@@ -24,6 +25,33 @@ pub(crate) fn read<'py>(py: Python<'py>, text: &str, reader: &Reader, as_dict: b
             crate::error::to_python(py, &farm_db_core::Error::backend(message))
         })
     })
+}
+
+/// A key, which is lent by the text unless something in it is escaped.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -61,7 +89,7 @@ impl<'a, 'py> Seed<'a, 'py> {
     fn model<'de, A: MapAccess<'de>>(
         &self,
         shape: &Inner,
-        first: Option<String>,
+        first: Option<Cow<'de, str>>,
         mut entries: A,
     ) -> Result<Bound<'py, PyAny>, A::Error> {
         let values = PyDict::new(self.py);
@@ -74,9 +102,9 @@ impl<'a, 'py> Seed<'a, 'py> {
             } else {
                 let value = entries.next_value_seed(self.with(&Reader::Plain))?;
                 let extra = extra.get_or_insert_with(|| PyDict::new(self.py));
-                self.check(extra.set_item(name, value))?;
+                self.check(extra.set_item(keys::key(self.py, &name), value))?;
             }
-            key = entries.next_key()?;
+            key = entries.next_key_seed(Key)?;
         }
         self.check(shape.finish(self.py, values, extra, self.as_dict))
     }
@@ -134,7 +162,7 @@ impl<'de, 'py> Visitor<'de> for Seed<'_, 'py> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let first: Option<String> = entries.next_key()?;
+        let first = entries.next_key_seed(Key)?;
         if let Some(tag) = first.as_deref().filter(|key| key.starts_with('$')) {
             let inner: Value = entries.next_value_seed(tagged::Seed::default())?;
             let value = tagged::read_tag(tag, &inner).ok_or_else(|| A::Error::custom("unknown tag"))?;
@@ -149,8 +177,8 @@ impl<'de, 'py> Visitor<'de> for Seed<'_, 'py> {
         let mut key = first;
         while let Some(name) = key {
             let value = entries.next_value_seed(self.with(reader))?;
-            self.check(map.set_item(name, value))?;
-            key = entries.next_key()?;
+            self.check(map.set_item(keys::key(self.py, &name), value))?;
+            key = entries.next_key_seed(Key)?;
         }
         self.scalar(map.into_any())
     }

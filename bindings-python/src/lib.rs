@@ -6,11 +6,14 @@
 
 mod bridge;
 mod clock;
+mod collector;
 mod engine;
 mod error;
 mod input;
 mod instance;
 mod json;
+mod keys;
+mod nested;
 mod objects;
 mod operation;
 mod output;

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use crate::clock;
+use crate::{clock, keys};
 
 /// A class that is looked up once.
 struct Class(PyOnceLock<Py<PyAny>>, &'static str, &'static str);
@@ -75,7 +75,7 @@ pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, P
         Value::Map(map) => {
             let built = PyDict::new(py);
             for (key, item) in map {
-                built.set_item(key, value(py, item)?)?;
+                built.set_item(keys::key(py, key), value(py, item)?)?;
             }
             built.into_any()
         }

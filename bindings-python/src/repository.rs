@@ -1,6 +1,7 @@
 //! The verbs of an entity as Python sees them.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use farm_db_core::repository::JsonShape;
 use farm_db_core::schema::Record;
@@ -8,6 +9,7 @@ use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::collector::{self, Paused};
 use crate::error::{self, Failure};
 use crate::input;
 use crate::objects::{Objects, Shapes};
@@ -15,6 +17,9 @@ use crate::operation::{self, Operation};
 use crate::reply::Reply;
 use crate::shape::{Inner, Layout};
 use crate::transaction::Transaction;
+
+/// Longer than building takes.
+const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// The verbs of one entity.
 #[pyclass(frozen, module = "farm_db._native")]
@@ -97,7 +102,7 @@ impl Repository {
         py: Python<'_>,
         instances: &Bound<'_, PyAny>,
         tx: Option<&Bound<'_, Transaction>>,
-    ) -> PyResult<Py<Operation>> {
+    ) -> PyResult<(Py<Operation>, Option<Py<PyAny>>)> {
         let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
             self.layout.record(&item?).map_err(|failure| match failure {
                 Failure::Core(failure) => {
@@ -109,10 +114,26 @@ impl Repository {
         let records = instances.try_iter()?.enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         let shapes = Arc::clone(&self.shapes);
-        operation::start(py, async move {
-            let rows = inner.create_many(records, tx.as_ref()).await?;
-            shaped(CoreReply::Rows(rows), layout, &shapes)
-        })
+        let rows = inner.new_rows(records).map_err(|failure| error::to_python(py, &failure))?;
+        let foreseen = if layout.runs_code() { None } else { inner.foreseen(&rows) };
+        let Some(foreseen) = foreseen else {
+            let operation = operation::start(py, async move {
+                let rows = inner.insert(rows, tx.as_ref()).await?;
+                shaped(CoreReply::Rows(rows), layout, &shapes)
+            })?;
+            return Ok((operation, None));
+        };
+        let mut objects = Objects::new(foreseen, layout, &shapes).map_err(|failure| error::to_python(py, &failure))?;
+        let is_quiet = rows.values().all(collector::is_quiet);
+        let operation = operation::start(py, async move {
+            inner.insert(rows, tx.as_ref()).await?;
+            Ok(Reply::Nothing)
+        })?;
+        // While the database works; without a user's code in between, one turn of the loop is short enough.
+        let paused = is_quiet.then(|| Paused::new(py));
+        objects.advance(py, Instant::now() + FOREVER)?;
+        drop(paused);
+        Ok((operation, Some(objects.into_list(py))))
     }
 
     #[pyo3(signature = (verb, arguments, tx))]

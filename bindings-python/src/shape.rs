@@ -5,14 +5,14 @@ use std::sync::Arc;
 use farm_db_core::backend::Cell;
 use farm_db_core::repository::{JsonField, JsonInner, JsonShape};
 use farm_db_core::schema::{Entity, Record};
-use farm_db_core::value::tagged;
 use farm_db_core::{Error, Map, RowSet, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySequence, PySet, PyString, PyType};
 
 use crate::error::Failure;
-use crate::{input, instance, json, output};
+use crate::{input, instance, json, nested, output};
 
 /// How one value of a row becomes an object; `_native.pyi` has the forms that the package writes.
 pub(crate) enum Reader {
@@ -140,13 +140,22 @@ impl Reader {
         }
     }
 
+    fn runs_code(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Call(_) => true,
+            Self::Model(shape) => shape.runs_code(),
+            Self::Sequence(_, inner) | Self::Map(inner) => inner.runs_code(),
+        }
+    }
+
     /// The object for a cell.
     fn read<'py>(&self, py: Python<'py>, cell: Cell<'_>, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
         match (self, cell) {
             (_, Cell::Null) => Ok(py.None().into_bound(py)),
             (reader, Cell::Json(text)) => json::read(py, text, reader, as_dict),
             (Self::Plain, cell) => output::scalar(py, cell),
-            (reader, Cell::Value(value)) => json::read(py, &tagged::to_string(value), reader, as_dict),
+            (reader, Cell::Value(value)) => nested::read(py, value, reader, as_dict),
             (Self::Call(function), cell) => function.bind(py).call1((output::scalar(py, cell)?,)),
             (_, cell) => output::scalar(py, cell),
         }
@@ -205,6 +214,10 @@ impl Inner {
             Some(JsonField { stored: field.stored.clone(), key, inner: field.reader.to_json() })
         });
         JsonShape { fields: fields.collect(), extra: self.extra, ..JsonShape::default() }
+    }
+
+    fn runs_code(&self) -> bool {
+        self.post_init || self.fields.iter().any(|field| field.reader.runs_code())
     }
 
     /// The attribute and reader of a stored name.
@@ -291,6 +304,8 @@ pub(crate) struct Layout {
     shape: Arc<Inner>,
     /// The shape's field for each field of the entity.
     fields: Arc<[Option<usize>]>,
+    /// All attributes with None, in the order of the entity: a copy is filled sooner than an empty dict grows.
+    blank: Arc<PyOnceLock<Py<PyDict>>>,
     as_dict: bool,
 }
 
@@ -298,7 +313,7 @@ impl Layout {
     pub(crate) fn new(shape: &Arc<Inner>, entity: &Entity) -> Self {
         let place = |name: &str| shape.fields.iter().position(|field| field.stored == name);
         let fields = entity.fields.iter().map(|field| place(&field.name)).collect();
-        Self { shape: Arc::clone(shape), fields, as_dict: false }
+        Self { shape: Arc::clone(shape), fields, blank: Arc::new(PyOnceLock::new()), as_dict: false }
     }
 
     /// The same, making dicts.
@@ -313,13 +328,26 @@ impl Layout {
 
     /// The object of one row.
     pub(crate) fn row<'py>(&self, py: Python<'py>, rows: &RowSet, row: usize) -> PyResult<Bound<'py, PyAny>> {
-        let values = PyDict::new(py);
+        let values =
+            if rows.columns().iter().copied().eq(0..self.fields.len()) { self.blank(py)? } else { PyDict::new(py) };
         for (column, position) in rows.columns().iter().enumerate() {
             let Some(field) = self.fields[*position].map(|place| &self.shape.fields[place]) else { continue };
             let cell = rows.rows().cell(row, column).map_err(|failure| crate::error::to_python(py, &failure))?;
             values.set_item(field.attribute.bind(py), field.reader.read(py, cell, self.as_dict)?)?;
         }
         self.shape.finish(py, values, None, self.as_dict)
+    }
+
+    fn blank<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let blank = self.blank.get_or_try_init(py, || -> PyResult<Py<PyDict>> {
+            let names = PyDict::new(py);
+            for place in self.fields.iter().flatten() {
+                names.set_item(self.shape.fields[*place].attribute.bind(py), py.None())?;
+            }
+            // Made of another dict, it has room for just so many.
+            Ok(names.call_method1("fromkeys", (&names,))?.cast_into::<PyDict>()?.unbind())
+        })?;
+        blank.bind(py).copy()
     }
 
     /// An instance as a record of the entity.
@@ -338,6 +366,11 @@ impl Layout {
             record.push(value);
         }
         Ok(record)
+    }
+
+    /// Whether making an object runs code of the package's users.
+    pub(crate) fn runs_code(&self) -> bool {
+        !self.as_dict && self.shape.runs_code()
     }
 
     /// Whether an object is an instance of the shape's model.

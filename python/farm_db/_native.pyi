@@ -1,6 +1,6 @@
 """The Rust core as Python sees it. Private: use `farm_db` itself. A test holds this stub against the module."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 #: How one value of a row becomes a Python object.
@@ -87,8 +87,11 @@ class Repository:
     """The verbs of one entity; `query` and `arguments` are those of ARCHITECTURE.md, "Verbs", with stored field names."""
 
     def get(self, id: Any, tx: Transaction | None) -> Awaitable[Any]: ...
-    def create_many(self, instances: Sequence[Any], tx: Transaction | None) -> Awaitable[list[Any]]:
-        """Instances of the shape's model, checked and inserted in one atomic unit; returns the stored rows as instances."""
+    def create_many(
+        self, instances: Iterable[Any], tx: Transaction | None
+    ) -> tuple[Awaitable[Any], list[Any] | None]:
+        """Instances of the shape's model, checked and inserted in one atomic unit. Returns what to await and, where they are
+        known before it ends, the stored rows as instances; else they are what is awaited."""
     def call(self, verb: str, arguments: Mapping[str, Any], tx: Transaction | None) -> Awaitable[Any]:
         """Any verb. Rows come as instances, a page as (instances, next cursor or None). Under "record"/"records" an
         instance of the shape's model is taken by its shape; a dict by stored names."""

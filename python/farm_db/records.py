@@ -53,6 +53,8 @@ def record_of(model: type[M], data: M | BaseModel | Mapping[str, Any]) -> M:
     Raises:
         InvalidValueError: if the validators refuse it.
     """
+    if type(data) is dict:
+        return validated(model, data.copy())
     if isinstance(data, model):
         if model.__farm_setting__("validate_on_save", False):
             return validated(model, deep_contents(data))

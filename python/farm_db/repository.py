@@ -309,8 +309,11 @@ class Repository(Generic[M]):
             InvalidValueError: if a record does not fit the model.
             UniqueViolationError: if a row with a key or a unique value of one of them exists.
         """
-        instances = [record_of(self.model, data) for data in records]
-        return await self._native.create_many(instances, None if tx is None else tx._native)
+        # One after the other, so that none lives longer than its row takes to be read.
+        instances = (record_of(self.model, data) for data in records)
+        operation, foreseen = self._native.create_many(instances, None if tx is None else tx._native)
+        stored = await operation
+        return stored if foreseen is None else foreseen
 
     async def update(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -45,9 +45,13 @@ class Validating:
         """`get`, validated."""
         return self._row(await self._native.get(id, tx))
 
-    async def create_many(self, instances: Sequence[Any], tx: _native.Transaction | None) -> list[Any]:
-        """`create_many`, validated."""
-        return [self._row(row) for row in await self._native.create_many(instances, tx)]
+    def create_many(self, instances: Iterable[Any], tx: _native.Transaction | None) -> tuple[Awaitable[Any], None]:
+        """`create_many`, validated; nothing is foreseen."""
+        return self._created(*self._native.create_many(instances, tx)), None
+
+    async def _created(self, operation: Awaitable[Any], foreseen: list[Any] | None) -> list[Any]:
+        stored = await operation
+        return [self._row(row) for row in (stored if foreseen is None else foreseen)]
 
     async def call(self, verb: str, arguments: Mapping[str, Any], tx: _native.Transaction | None) -> Any:
         """Any verb; the rows of its reply validated, unless only some fields were asked for."""

@@ -9,6 +9,8 @@ mod introspection;
 mod operation;
 mod rows;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
@@ -143,7 +145,7 @@ pub trait Session: Send {
     async fn explain(&mut self, statement: Statement) -> Result<Value>;
 
     /// Inserts rows by one compiled insert, all or none; returns the generated key of each where there is one.
-    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>>;
+    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>>;
 
     /// Starts a statement whose rows come in batches of `size`.
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>>;

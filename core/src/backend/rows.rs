@@ -1,5 +1,7 @@
 //! Rows on their way out: owned by the result, read cell by cell, never turned into values unless someone asks.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value, format_decimal, parse_decimal, tagged};
 
@@ -101,11 +103,12 @@ impl dyn Rows {
 
 /// Rows that the core made itself, a vector of values each.
 #[derive(Debug, Default)]
-pub struct ValueRows(Vec<Vec<Value>>, Vec<Vec<Option<String>>>);
+pub struct ValueRows(Arc<Vec<Vec<Value>>>, Vec<Vec<Option<String>>>);
 
 impl ValueRows {
     /// Rows of equally many values.
-    pub fn new(rows: Vec<Vec<Value>>) -> Self {
+    pub fn new(rows: impl Into<Arc<Vec<Vec<Value>>>>) -> Self {
+        let rows = rows.into();
         // Decimals are lent as text, so their text is made once here.
         let text = |value: &Value| match value {
             Value::Decimal(number) => Some(format_decimal(number)),

@@ -1,5 +1,7 @@
 //! New rows: `create`, `create_many`, `upsert`.
 
+use std::sync::Arc;
+
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
@@ -9,24 +11,51 @@ use crate::schema::{Generated, Record};
 use crate::transaction::Transaction;
 use crate::value::{DateTime, Map, Value};
 
+/// Rows that have been checked and are about to be inserted.
+pub struct NewRows(Arc<Vec<Vec<Value>>>);
+
+impl NewRows {
+    /// The values of all rows.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter().flatten()
+    }
+}
+
 impl Repository {
     /// Inserts records, all or none; returns the rows as they are stored.
     pub async fn create_many(&self, records: Vec<Record>, tx: Option<&Transaction>) -> Result<RowSet> {
+        self.insert(self.new_rows(records)?, tx).await
+    }
+
+    /// Records as the rows that the database will give back: defaults and automatic fields filled in, everything checked.
+    pub fn new_rows(&self, records: Vec<Record>) -> Result<NewRows> {
         let now = DateTime::now();
         let (many, backend) = (records.len() > 1, self.database.backend());
         let check = |(index, record)| {
             let checked = self.entity.check_insert(record, now).and_then(|row| self.as_stored(&*backend, row));
             checked.map_err(|error: Error| if many { error.with("row", index) } else { error })
         };
-        let mut rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
+        let rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
+        Ok(NewRows(Arc::new(rows)))
+    }
+
+    /// What [`Self::insert`] of these rows will return; `None` where the database counts the keys.
+    pub fn foreseen(&self, rows: &NewRows) -> Option<RowSet> {
+        self.counted_key().is_none().then(|| self.row_set(Arc::clone(&rows.0)))
+    }
+
+    /// Inserts rows, all or none; returns them as they are stored.
+    pub async fn insert(&self, NewRows(mut rows): NewRows, tx: Option<&Transaction>) -> Result<RowSet> {
         if rows.is_empty() {
             return Ok(self.row_set(rows));
         }
         let insert = Insert { entity: &self.entity, conflict: None };
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;
         let keys = self.insert_rows(statement, &rows, tx).await?;
-        for (row, key) in rows.iter_mut().zip(keys) {
-            self.fill_counted_key(row, key);
+        if self.counted_key().is_some() {
+            for (row, key) in Arc::make_mut(&mut rows).iter_mut().zip(keys) {
+                self.fill_counted_key(row, key);
+            }
         }
         Ok(self.row_set(rows))
     }
@@ -47,10 +76,14 @@ impl Repository {
         stored.map_err(|error| error.under(&field.name).with("field", field.name.as_str()))
     }
 
+    fn counted_key(&self) -> Option<usize> {
+        let is_counted = |position: &usize| self.entity.fields[*position].generated == Some(Generated::AutoIncrement);
+        self.entity.key.iter().copied().find(is_counted)
+    }
+
     /// Puts the key that the database has counted into a row that had none.
     pub(super) fn fill_counted_key(&self, row: &mut [Value], key: Option<i64>) {
-        let is_counted = |position: &usize| self.entity.fields[*position].generated == Some(Generated::AutoIncrement);
-        if let Some(position) = self.entity.key.iter().copied().find(is_counted) {
+        if let Some(position) = self.counted_key() {
             row[position] = row[position].as_int().or(key).into();
         }
     }

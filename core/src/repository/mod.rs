@@ -24,6 +24,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::arguments::Arguments;
+pub use self::create::NewRows;
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::rowset::{Included, RowSet};
 pub use self::stream::RowStream;
@@ -226,7 +227,7 @@ impl Repository {
     }
 
     /// Rows that the core has as values.
-    fn row_set(&self, rows: Vec<Vec<Value>>) -> RowSet {
+    fn row_set(&self, rows: impl Into<Arc<Vec<Vec<Value>>>>) -> RowSet {
         RowSet::of_values(&self.entity, self.all_columns(), rows)
     }
 

@@ -85,9 +85,9 @@ pub(super) async fn seize(database: &Database, lease: &mut Lease, target: &Entit
         let removal = backend.compile(&Operation::Delete(write))?;
         // Whoever has one of them changes it, whoever has not inserts it: each meets one of these.
         lease.session()?.execute(removal.clone()).await?;
-        let rows = chunk.iter().map(|mark| vec![mark[0].clone(), Value::Int(0)]).collect();
+        let rows: Vec<_> = chunk.iter().map(|mark| vec![mark[0].clone(), Value::Int(0)]).collect();
         let insert = backend.compile(&Operation::Insert(Insert { entity, conflict: None }))?;
-        lease.session()?.insert(insert, rows).await.map_err(met)?;
+        lease.session()?.insert(insert, Arc::new(rows)).await.map_err(met)?;
         // Nobody needs the marks of a row that is gone.
         lease.session()?.execute(removal).await?;
     }
@@ -176,18 +176,18 @@ impl Repository {
     pub(super) async fn insert_rows(
         &self,
         statement: Statement,
-        rows: &[Vec<Value>],
+        rows: &Arc<Vec<Vec<Value>>>,
         tx: Option<&Transaction>,
     ) -> Result<Vec<Option<i64>>> {
         let Some(order) = parents_first(&self.entity, rows)? else {
-            return self.insert_in_order(statement, rows.to_vec(), tx).await;
+            return self.insert_in_order(statement, Arc::clone(rows), tx).await;
         };
-        let sorted = order.iter().map(|index| rows[*index].clone()).collect();
+        let sorted: Vec<_> = order.iter().map(|index| rows[*index].clone()).collect();
         let given = |error: Error| match error.context().get("row").and_then(Value::as_int) {
             Some(row) => error.replacing("row", usize::try_from(row).ok().and_then(|row| order.get(row).copied())),
             None => error,
         };
-        let keys = self.insert_in_order(statement, sorted, tx).await.map_err(given)?;
+        let keys = self.insert_in_order(statement, Arc::new(sorted), tx).await.map_err(given)?;
         let mut placed: Vec<_> = order.into_iter().zip(keys).collect();
         placed.sort_by_key(|(index, _)| *index);
         Ok(placed.into_iter().map(|(_, key)| key).collect())
@@ -196,7 +196,7 @@ impl Repository {
     async fn insert_in_order(
         &self,
         statement: Statement,
-        rows: Vec<Vec<Value>>,
+        rows: Arc<Vec<Vec<Value>>>,
         tx: Option<&Transaction>,
     ) -> Result<Vec<Option<i64>>> {
         if self.checked_references()?.is_none() {
@@ -207,7 +207,7 @@ impl Repository {
         loop {
             let mut unit = Unit::begin(self.lease(Verb::CreateMany, tx).await?).await?;
             let outcome = match self.check_references(unit.lease(), &written).await {
-                Ok(()) => unit.lease().session()?.insert(statement.clone(), rows.clone()).await,
+                Ok(()) => unit.lease().session()?.insert(statement.clone(), Arc::clone(&rows)).await,
                 Err(error) => Err(error),
             };
             match unit.end(outcome).await {

@@ -72,7 +72,7 @@ impl Repository {
         let statement = self.database.backend().compile(&Operation::Insert(insert))?;
         let mut row = conflict.row.clone();
         self.check_references(lease, &[Written { before: None, after: &row }]).await?;
-        let keys = lease.session()?.insert(statement, vec![row.clone()]).await?;
+        let keys = lease.session()?.insert(statement, vec![row.clone()].into()).await?;
         self.fill_counted_key(&mut row, keys.into_iter().next().flatten());
         Ok(row)
     }

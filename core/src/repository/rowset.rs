@@ -71,7 +71,11 @@ impl RowSet {
         Self { entity: Arc::clone(entity), columns, rows, included: Vec::new() }
     }
 
-    pub(crate) fn of_values(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Vec<Vec<Value>>) -> Self {
+    pub(crate) fn of_values(
+        entity: &Arc<Entity>,
+        columns: Arc<[usize]>,
+        rows: impl Into<Arc<Vec<Vec<Value>>>>,
+    ) -> Self {
         Self::new(entity, columns, Box::new(ValueRows::new(rows)))
     }
 

@@ -235,21 +235,20 @@ fn check_key_text(key: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_list(items: &Field, list: Vec<Value>) -> Result<Value> {
-    let checked = list
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| check_element(items, item).map_err(|error| error.under(&index.to_string())));
-    checked.collect::<Result<Vec<_>>>().map(Value::List)
+fn check_list(items: &Field, mut list: Vec<Value>) -> Result<Value> {
+    for (index, item) in list.iter_mut().enumerate() {
+        let checked = check_element(items, std::mem::take(item));
+        *item = checked.map_err(|error| error.under(&index.to_string()))?;
+    }
+    Ok(Value::List(list))
 }
 
-fn check_map(values: &Field, map: Map) -> Result<Value> {
-    let checked = map.into_iter().map(|(key, item)| {
-        check_key_text(&key)?;
-        let item = check_element(values, item).map_err(|error| error.under(&key))?;
-        Ok((key, item))
-    });
-    checked.collect::<Result<Map>>().map(Value::Map)
+fn check_map(values: &Field, mut map: Map) -> Result<Value> {
+    for (key, item) in &mut map {
+        check_key_text(key)?;
+        *item = check_element(values, std::mem::take(item)).map_err(|error| error.under(key))?;
+    }
+    Ok(Value::Map(map))
 }
 
 /// Declared fields in their declared order, absent ones filled in; then, where allowed, the others.

@@ -137,23 +137,59 @@ impl Time {
     }
 }
 
+/// Puts a number into all of `out`, with zeros before it.
+fn put(mut number: u32, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+impl Date {
+    fn put(self, out: &mut [u8]) {
+        let (year, month, day) = self.civil();
+        put(year as u32, &mut out[..4]);
+        put(month, &mut out[5..7]);
+        put(day, &mut out[8..10]);
+    }
+}
+
+impl Time {
+    fn put(self, out: &mut [u8]) {
+        let (hour, minute, second, micro) = self.clock();
+        put(hour, &mut out[..2]);
+        put(minute, &mut out[3..5]);
+        put(second, &mut out[6..8]);
+        put(micro, &mut out[9..15]);
+    }
+}
+
+fn print(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
+}
+
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.civil();
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        let mut text = *b"0000-00-00";
+        self.put(&mut text);
+        print(&text, f)
     }
 }
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hour, minute, second, micro) = self.clock();
-        write!(f, "{hour:02}:{minute:02}:{second:02}.{micro:06}")
+        let mut text = *b"00:00:00.000000";
+        self.put(&mut text);
+        print(&text, f)
     }
 }
 
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}T{}Z", self.date(), self.time())
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        self.date().put(&mut text[..10]);
+        self.time().put(&mut text[11..26]);
+        print(&text, f)
     }
 }
 
@@ -191,7 +227,8 @@ fn read_time(bytes: &[u8], at: &mut usize) -> Option<Time> {
         second = digits(bytes, at, 2)?;
         if bytes.get(*at) == Some(&b'.') {
             *at += 1;
-            let fraction: Vec<u8> = bytes[*at..].iter().copied().take_while(u8::is_ascii_digit).collect();
+            let count = bytes[*at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let fraction = &bytes[*at..*at + count];
             *at += fraction.len();
             if fraction.is_empty() || fraction.iter().skip(6).any(|digit| *digit != b'0') {
                 return None;

@@ -236,7 +236,7 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
         }
         let mut rows = vec![row.clone()];
         count_keys(store, plan, *counted, &mut rows).await?;
-        let new = encode(plan, &rows[0])?;
+        let new = plan.layout.document(&rows[0])?;
         match run!(documents.insert_one(new.clone()), session) {
             Ok(_) => return Ok(Some(new)),
             Err(error) => {
@@ -259,11 +259,6 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
         }
     }
     Err(Error::new(Kind::TransactionConflict, "the row of an upsert came and went while it was written"))
-}
-
-fn encode(plan: &Plan, row: &[Value]) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::try_from(&plan.layout.document(row)?)
-        .map_err(|error| Error::invalid_value(format!("mongodb: {error}")))
 }
 
 /// Gives keys to the rows without one, and moves the counter beyond those that have one.
@@ -296,7 +291,7 @@ pub(super) async fn insert(
     store: Arc<Store>,
     mut session: Transaction,
     plan: Arc<Plan>,
-    rows: Vec<Vec<Value>>,
+    rows: Arc<Vec<Vec<Value>>>,
 ) -> Done<Vec<Option<i64>>> {
     let outcome = insert_here(&store, &mut session, &plan, rows).await;
     (session, outcome)
@@ -306,13 +301,16 @@ async fn insert_here(
     store: &Store,
     session: &mut Transaction,
     plan: &Plan,
-    mut rows: Vec<Vec<Value>>,
+    mut rows: Arc<Vec<Vec<Value>>>,
 ) -> Result<Vec<Option<i64>>> {
     let Command::Insert { counted } = &plan.command else { return Err(Error::internal("a command that is no insert")) };
-    count_keys(store, plan, *counted, &mut rows).await?;
+    if counted.is_some() {
+        let rows: &mut Vec<_> = Arc::make_mut(&mut rows);
+        count_keys(store, plan, *counted, rows).await?;
+    }
     let many = rows.len() > 1;
     let placed = |(index, row): (usize, &Vec<Value>)| {
-        encode(plan, row).map_err(|error| if many { error.with("row", index) } else { error })
+        plan.layout.document(row).map_err(|error| if many { error.with("row", index) } else { error })
     };
     let new = rows.iter().enumerate().map(placed).collect::<Result<Vec<_>>>()?;
     let documents = documents(store, plan);

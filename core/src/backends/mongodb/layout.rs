@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use mongodb::bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use mongodb::bson::{Bson, Document};
 
-use super::values::column;
-use crate::error::{Error, Result};
+use super::values::{append_column, column};
+use crate::error::Result;
 use crate::schema::{Entity, Index, Path};
 use crate::value::Value;
 
@@ -72,13 +73,20 @@ impl Layout {
     }
 
     /// A row as a document.
-    pub(super) fn document(&self, row: &[Value]) -> Result<Document> {
-        let mut document = Document::new();
-        let key: Vec<Value> = self.key.iter().map(|position| row[*position].clone()).collect();
-        document.insert(ID, self.id(&key)?);
+    pub(super) fn document(&self, row: &[Value]) -> Result<RawDocumentBuf> {
+        let mut document = RawDocumentBuf::new();
+        if let [only] = self.key[..] {
+            append_column(&mut document, ID, &row[only])?;
+        } else {
+            let mut key = RawDocumentBuf::new();
+            for position in &self.key {
+                append_column(&mut key, &self.names[*position], &row[*position])?;
+            }
+            document.append(cstr!("_id"), RawBsonRef::Document(&key));
+        }
         for (position, (name, value)) in self.names.iter().zip(row).enumerate() {
             if !self.key.contains(&position) {
-                document.insert(name.clone(), column(value).map_err(|error: Error| error.under(name))?);
+                append_column(&mut document, name, value).map_err(|error| error.under(name))?;
             }
         }
         Ok(document)

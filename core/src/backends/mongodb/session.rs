@@ -170,7 +170,7 @@ impl Session for MongoSession {
         self.run(move |store, session| commands::explain(store, session, plan, statement.parameters)).await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
         let plan = plan(&statement)?;
         if rows.len() < 2 || matches!(self.state, State::Open(_)) {
             return self.run(move |store, session| commands::insert(store, session, plan, rows)).await;

@@ -1,7 +1,7 @@
 //! Values as BSON, both ways. Days and times of day are text of fixed width, moments have milliseconds, floats have one
 //! zero.
 
-use mongodb::bson::raw::RawBsonRef;
+use mongodb::bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{self, Binary, Bson, Decimal128, Document, oid};
 
@@ -33,21 +33,23 @@ pub(super) fn stored(kind: Option<&FieldType>, value: Value) -> Result<Value> {
                 "mongodb has no {name} of its own, so it would come back as text: declare the field, or give text"
             )));
         }
-        (Some(FieldType::List(items)), Value::List(list)) => {
-            Value::List(list.into_iter().map(|item| stored(Some(&items.kind), item)).collect::<Result<_>>()?)
+        (kind, Value::List(mut list)) => {
+            let inner = if let Some(FieldType::List(items)) = kind { Some(&items.kind) } else { None };
+            for item in &mut list {
+                *item = stored(inner, std::mem::take(item))?;
+            }
+            Value::List(list)
         }
-        (_, Value::List(list)) => Value::List(list.into_iter().map(|item| stored(None, item)).collect::<Result<_>>()?),
-        (kind, Value::Map(map)) => {
+        (kind, Value::Map(mut map)) => {
             let inner = |name: &str| match kind {
                 Some(FieldType::Map(values)) => Some(&values.kind),
                 Some(FieldType::Model(model)) => model.field(name).map(|field| &field.kind),
                 _ => None,
             };
-            let entry = |(name, value): (String, Value)| {
-                let value = stored(inner(&name), value).map_err(|error| error.under(&name))?;
-                Ok((name, value))
-            };
-            Value::Map(map.into_iter().map(entry).collect::<Result<Map>>()?)
+            for (name, value) in &mut map {
+                *value = stored(inner(name), std::mem::take(value)).map_err(|error| error.under(name))?;
+            }
+            Value::Map(map)
         }
         (_, value) => value,
     })
@@ -81,6 +83,50 @@ pub(super) fn encode(value: &Value) -> Result<Bson> {
 /// A map as a document.
 pub(super) fn document(map: &Map) -> Result<Document> {
     map.iter().map(|(name, value)| Ok((name.clone(), encode(value)?))).collect()
+}
+
+/// Hands a value over as BSON in its raw form.
+fn lend(value: &Value, take: &mut dyn FnMut(RawBsonRef<'_>)) -> Result<()> {
+    match value {
+        Value::Null => take(RawBsonRef::Null),
+        Value::Bool(truth) => take(RawBsonRef::Boolean(*truth)),
+        Value::Int(number) => take(RawBsonRef::Int64(*number)),
+        Value::Float(number) => take(RawBsonRef::Double(*number)),
+        Value::Text(text) => take(RawBsonRef::String(text)),
+        Value::List(list) => {
+            let mut array = RawArrayBuf::new();
+            for item in list {
+                lend(item, &mut |item| array.push(item))?;
+            }
+            take(RawBsonRef::Array(&array));
+        }
+        Value::Map(map) => {
+            let mut document = RawDocumentBuf::new();
+            for (name, value) in map {
+                append(&mut document, name, value)?;
+            }
+            take(RawBsonRef::Document(&document));
+        }
+        other => {
+            let other = RawBson::try_from(encode(other)?);
+            take(other.map_err(|error| Error::invalid_value(format!("mongodb: {error}")))?.as_raw_bson_ref());
+        }
+    }
+    Ok(())
+}
+
+/// Appends a value to a document.
+fn append(document: &mut RawDocumentBuf, name: &str, value: &Value) -> Result<()> {
+    let name: &CStr = name.try_into().map_err(|error| Error::invalid_value(format!("mongodb: {error}")))?;
+    lend(value, &mut |value| document.append(name, value))
+}
+
+/// Appends the value of a column, as [`column`] has it.
+pub(super) fn append_column(document: &mut RawDocumentBuf, name: &str, value: &Value) -> Result<()> {
+    match value {
+        Value::Float(number) => append(document, name, &Value::Float(*number + 0.0)),
+        value => append(document, name, value),
+    }
 }
 
 /// A value of a column, whose zero has one sign, as everywhere.

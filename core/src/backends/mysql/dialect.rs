@@ -85,17 +85,42 @@ fn typed(text: &str, kind: &FieldType) -> Option<(String, Bound)> {
 
 /// A value in a statement; text as hexadecimal digits, so that no mode of the session can read it differently.
 pub(super) fn constant(value: &Value) -> String {
+    let mut text = String::new();
+    write_constant(value, &mut text);
+    text
+}
+
+/// Appends a constant.
+pub(super) fn write_constant(value: &Value, out: &mut String) {
     match value {
-        Value::Null => "NULL".to_owned(),
-        Value::Int(number) => number.to_string(),
-        Value::Bool(truth) => i64::from(*truth).to_string(),
+        Value::Null => out.push_str("NULL"),
+        Value::Int(number) => *out += &number.to_string(),
+        Value::Bool(truth) => out.push(if *truth { '1' } else { '0' }),
         // With an exponent it is a double, without one a decimal; and zero has one sign.
-        Value::Float(number) => format!("{:e}", *number + 0.0),
-        Value::Bytes(bytes) => format!("x'{}'", hex(bytes)),
-        Value::Uuid(uuid) => format!("x'{}'", hex(uuid.as_bytes())),
-        Value::ObjectId(id) => format!("x'{}'", hex(&id.0)),
-        other => format!("_utf8mb4 x'{}'", hex(server_text(other).as_bytes())),
+        Value::Float(number) => *out += &format!("{:e}", *number + 0.0),
+        Value::Bytes(bytes) => write_bytes("x'", bytes, out),
+        Value::Uuid(uuid) => write_bytes("x'", uuid.as_bytes(), out),
+        Value::ObjectId(id) => write_bytes("x'", &id.0, out),
+        Value::Text(text) => write_constant_text(text, out),
+        other => write_constant_text(&server_text(other), out),
     }
+}
+
+/// Appends text: as it is where nothing in it could mean something else to the server, whatever its `sql_mode`.
+pub(super) fn write_constant_text(text: &str, out: &mut String) {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'' && byte != b'\\') {
+        out.push_str("_utf8mb4'");
+        out.push_str(text);
+        out.push('\'');
+    } else {
+        write_bytes("_utf8mb4 x'", text.as_bytes(), out);
+    }
+}
+
+fn write_bytes(sign: &str, bytes: &[u8], out: &mut String) {
+    out.push_str(sign);
+    out.push_str(&hex(bytes));
+    out.push('\'');
 }
 
 /// Before every word in a full-text index, which leaves out words of one or two characters and some common ones.

@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use super::dialect::{Mysql, constant, quote};
+use super::dialect::{Mysql, quote, write_constant, write_constant_text};
 use super::error::{failed_row, translate};
 use super::session::{Answer, MysqlSession, Request};
 use super::values::size;
 use crate::backend::{Rows, Session, Statement, TransactionOptions};
-use crate::backends::sql::{Dialect, for_column};
+use crate::backends::sql::{Dialect, for_column, is_json, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType, Generated};
-use crate::value::Value;
+use crate::value::{Value, tagged};
 
 /// Bytes of one statement, about: beyond this nothing is won.
 const MOST_BYTES: usize = 1 << 20;
@@ -67,14 +67,18 @@ impl WritePlan {
 pub(super) async fn insert(
     session: &mut MysqlSession,
     statement: &Statement,
-    mut rows: Vec<Vec<Value>>,
+    rows: &Arc<Vec<Vec<Value>>>,
 ) -> Result<Vec<Option<i64>>> {
     let plan = WritePlan::of(statement).ok_or_else(|| Error::internal("an insert without its plan"))?;
     let (is_mariadb, packet) = session.link().map(|link| (link.is_mariadb, link.packet))?;
-    if rows.len() == 1 {
-        return insert_one(session, &plan, statement, rows.pop().unwrap_or_default()).await;
+    if let [row] = &rows[..] {
+        return insert_one(session, &plan, statement, row).await;
     }
-    let chunks = chunks(&plan, rows, is_mariadb, packet)?;
+    let chunks = written(rows, {
+        let plan = Arc::clone(&plan);
+        move |rows| chunks(&plan, rows, is_mariadb, packet)
+    });
+    let chunks = chunks.await?;
     if chunks.len() == 1 {
         return insert_chunks(session, &plan, chunks).await;
     }
@@ -109,11 +113,12 @@ async fn insert_one(
     session: &mut MysqlSession,
     plan: &WritePlan,
     statement: &Statement,
-    row: Vec<Value>,
+    row: &[Value],
 ) -> Result<Vec<Option<i64>>> {
     let (is_mariadb, packet) = session.link().map(|link| (link.is_mariadb, link.packet))?;
     let counted = plan.counted.as_ref().filter(|(position, _)| row[*position].is_null());
-    let parameters: Vec<_> = plan.columns.iter().zip(row).map(|((_, kind), value)| for_column(kind, value)).collect();
+    let row = plan.columns.iter().zip(row);
+    let parameters: Vec<_> = row.map(|((_, kind), value)| for_column(kind, value).into_owned()).collect();
     check_size(plan, parameters.iter().map(size).sum(), packet)?;
     let mut statement = Statement { parameters, kinds: Arc::new([]), ..statement.clone() };
     if let Some((_, name)) = counted.filter(|_| is_mariadb) {
@@ -137,15 +142,29 @@ struct Chunk {
     returned: Option<String>,
 }
 
+/// A row as a list of constants.
+fn row_text(plan: &WritePlan, row: &[Value]) -> String {
+    let mut text = String::new();
+    for (index, ((_, kind), value)) in plan.columns.iter().zip(row).enumerate() {
+        text.push(if index == 0 { '(' } else { ',' });
+        if is_json(kind) && !value.is_null() {
+            write_constant_text(&tagged::to_string(value), &mut text);
+        } else {
+            write_constant(value, &mut text);
+        }
+    }
+    text.push(')');
+    text
+}
+
 /// The rows in the statements that will insert them. Where keys cannot be returned, a statement has either all of its
 /// counted keys or none, because the server tells the first of its own only.
-fn chunks(plan: &WritePlan, rows: Vec<Vec<Value>>, is_mariadb: bool, packet: usize) -> Result<Vec<Chunk>> {
+fn chunks(plan: &WritePlan, rows: &[Vec<Value>], is_mariadb: bool, packet: usize) -> Result<Vec<Chunk>> {
     let most = MOST_BYTES.min(packet.saturating_sub(FRAME));
     let mut chunks: Vec<Chunk> = Vec::new();
-    for (index, row) in rows.into_iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let key = plan.counted.as_ref().and_then(|(position, _)| row[*position].as_int());
-        let values = plan.columns.iter().zip(row).map(|((_, kind), value)| constant(&for_column(kind, value)));
-        let row = format!("({})", values.collect::<Vec<_>>().join(","));
+        let row = row_text(plan, row);
         check_size(plan, row.len(), packet).map_err(|error| error.with("row", index))?;
         match chunks.last_mut() {
             Some(chunk)

@@ -316,8 +316,8 @@ impl Session for MysqlSession {
         native::execute(self, text, statement.parameters).await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
-        insert::insert(self, &statement, rows).await
+    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+        insert::insert(self, &statement, &rows).await
     }
 
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {

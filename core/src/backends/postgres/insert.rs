@@ -7,12 +7,12 @@ use sqlx_postgres::PgConnection;
 
 use super::dialect::{Postgres, column_type, is_counted, quote};
 use super::session::PostgresSession;
-use super::wire::{sized, write, write_sized};
+use super::wire::{sized, write_sized};
 use crate::backend::{Rows, Statement};
-use crate::backends::sql::{Dialect, for_column};
+use crate::backends::sql::{Dialect, for_column, is_json, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType};
-use crate::value::Value;
+use crate::value::{Value, tagged};
 
 /// The first bytes of COPY's binary format.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -78,7 +78,7 @@ fn of_number(text: &Arc<str>, number: i64) -> Statement {
 pub(super) async fn insert(
     session: &mut PostgresSession,
     statement: &Statement,
-    mut rows: Vec<Vec<Value>>,
+    mut rows: Arc<Vec<Vec<Value>>>,
 ) -> Result<Vec<Option<i64>>> {
     let plan = statement.native.clone().and_then(|native| native.downcast::<InsertPlan>().ok());
     let plan = plan.ok_or_else(|| Error::internal("an insert without its plan"))?;
@@ -88,11 +88,11 @@ pub(super) async fn insert(
         plan.counted.as_ref().and_then(|counted| rows.iter().filter_map(|row| row[counted.position].as_int()).max());
     let keys = if many {
         let keys = reserve(session, &plan, &mut rows).await?;
-        copy(session, &plan, rows).await?;
+        copy(session, &plan, &rows).await?;
         keys
     } else {
-        let row = rows.pop().unwrap_or_default();
-        let parameters = plan.columns.iter().zip(row).map(|((_, kind), value)| for_column(kind, value)).collect();
+        let row = plan.columns.iter().zip(rows.iter().flatten());
+        let parameters = row.map(|((_, kind), value)| for_column(kind, value).into_owned()).collect();
         let kinds: Arc<[FieldType]> = if plan.counted.is_some() { Arc::new([FieldType::Int]) } else { Arc::new([]) };
         let found = session.rows(&Statement { parameters, kinds, ..statement.clone() }).await?;
         vec![if plan.counted.is_some() { found.cell(0, 0)?.to_value()?.as_int() } else { None }; count]
@@ -107,14 +107,14 @@ pub(super) async fn insert(
 async fn reserve(
     session: &mut PostgresSession,
     plan: &InsertPlan,
-    rows: &mut [Vec<Value>],
+    rows: &mut Arc<Vec<Vec<Value>>>,
 ) -> Result<Vec<Option<i64>>> {
     let Some(counted) = &plan.counted else { return Ok(vec![None; rows.len()]) };
     let position = counted.position;
     let missing = rows.iter().filter(|row| row[position].is_null()).count();
     if missing > 0 {
         let drawn = session.rows(&of_number(&counted.reserve, missing as i64)).await?;
-        for (index, row) in rows.iter_mut().filter(|row| row[position].is_null()).enumerate() {
+        for (index, row) in Arc::make_mut(rows).iter_mut().filter(|row| row[position].is_null()).enumerate() {
             row[position] = drawn.cell(index, 0)?.to_value()?;
         }
     }
@@ -122,17 +122,12 @@ async fn reserve(
 }
 
 /// Sends rows by COPY, which takes all or none.
-async fn copy(session: &mut PostgresSession, plan: &InsertPlan, rows: Vec<Vec<Value>>) -> Result<()> {
-    let mut data = SIGNATURE.to_vec();
-    let width = i16::try_from(plan.columns.len()).map_err(|_| Error::invalid_schema("too many columns"))?;
-    for (index, row) in rows.into_iter().enumerate() {
-        data.extend_from_slice(&width.to_be_bytes());
-        for ((name, kind), value) in plan.columns.iter().zip(row) {
-            let written = write_column(kind, value, &mut data);
-            written.map_err(|error| error.under(name).with("row", index))?;
-        }
-    }
-    data.extend_from_slice(&(-1_i16).to_be_bytes());
+async fn copy(session: &mut PostgresSession, plan: &Arc<InsertPlan>, rows: &Arc<Vec<Vec<Value>>>) -> Result<()> {
+    let data = written(rows, {
+        let plan = Arc::clone(plan);
+        move |rows| copy_data(&plan, rows)
+    });
+    let data = data.await?;
     // The driver cannot go on with a connection whose COPY was left in the middle, so until its end it counts as dirty.
     session.mark_dirty(true);
     let outcome = send(session.started()?, &plan.copy, &data).await;
@@ -145,15 +140,32 @@ async fn copy(session: &mut PostgresSession, plan: &InsertPlan, rows: Vec<Vec<Va
     })
 }
 
+/// Rows in COPY's binary format.
+fn copy_data(plan: &InsertPlan, rows: &[Vec<Value>]) -> Result<Vec<u8>> {
+    let mut data = SIGNATURE.to_vec();
+    let width = i16::try_from(plan.columns.len()).map_err(|_| Error::invalid_schema("too many columns"))?;
+    for (index, row) in rows.iter().enumerate() {
+        data.extend_from_slice(&width.to_be_bytes());
+        for ((name, kind), value) in plan.columns.iter().zip(row) {
+            let written = write_column(kind, value, &mut data);
+            written.map_err(|error| error.under(name).with("row", index))?;
+        }
+    }
+    data.extend_from_slice(&(-1_i16).to_be_bytes());
+    Ok(data)
+}
+
 /// One column; `jsonb` begins with its version.
-fn write_column(kind: &FieldType, value: Value, out: &mut Vec<u8>) -> Result<()> {
-    let value = for_column(kind, value);
-    if column_type(kind) != "jsonb" || value.is_null() {
-        return write_sized(&value, out);
+fn write_column(kind: &FieldType, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    if !is_json(kind) || value.is_null() {
+        return write_sized(value, out);
     }
     sized(out, |out| {
-        out.push(1);
-        write(&value, out)
+        if column_type(kind) == "jsonb" {
+            out.push(1);
+        }
+        tagged::write(value, out);
+        Ok(())
     })
 }
 

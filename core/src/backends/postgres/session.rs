@@ -352,7 +352,7 @@ impl Session for PostgresSession {
         (0..rows.len()).map(|row| rows.cell(row, 0)?.to_value()).collect::<Result<Vec<_>>>().map(Value::List)
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
         let around = self.enter_write().await?;
         let outcome = insert::insert(self, &statement, rows).await;
         self.leave(around, outcome).await

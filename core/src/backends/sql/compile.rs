@@ -249,7 +249,7 @@ impl Compiler<'_> {
             return Err(self.refuse_write());
         }
         let row = entity.fields.iter().zip(&conflict.row);
-        let mut parameters = row.map(|(field, value)| for_column(&field.kind, value.clone())).collect();
+        let mut parameters = row.map(|(field, value)| for_column(&field.kind, value).into_owned()).collect();
         let target = self.column_list(entity, &conflict.on);
         let living = match entity.automatic.deleted {
             Some(deleted) if conflict.on != entity.key => {
@@ -269,7 +269,7 @@ impl Compiler<'_> {
             let name = self.dialect.quote(&field.name);
             match set {
                 SetTo::Value(value) => {
-                    let mark = self.parameter(parameters, &field.kind, for_column(&field.kind, value.clone()));
+                    let mark = self.parameter(parameters, &field.kind, for_column(&field.kind, value).into_owned());
                     Ok(format!("{name} = {mark}"))
                 }
                 SetTo::Plus(number) => {

@@ -15,8 +15,12 @@ pub(super) mod references;
 pub(super) mod schema;
 mod search;
 
-use crate::error::Result;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
 use crate::query::Words;
+use crate::runtime;
 use crate::schema::{Entity, Field, FieldType, Path};
 use crate::value::{Value, format_decimal, tagged};
 
@@ -137,8 +141,28 @@ pub(super) fn is_json(kind: &FieldType) -> bool {
 }
 
 /// A value of a row as a parameter: what belongs into a JSON column becomes text here.
-pub(super) fn for_column(kind: &FieldType, value: Value) -> Value {
-    if is_json(kind) && !value.is_null() { Value::Text(tagged::to_string(&value)) } else { value }
+pub(super) fn for_column<'a>(kind: &FieldType, value: &'a Value) -> Cow<'a, Value> {
+    if is_json(kind) && !value.is_null() {
+        Cow::Owned(Value::Text(tagged::to_string(value)))
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+/// Rows from this number on are written as text or bytes by a thread of the runtime, so that the host's goes on meanwhile.
+const MANY: usize = 256;
+
+/// What `write` makes of rows.
+pub(super) async fn written<T: Send + 'static>(
+    rows: &Arc<Vec<Vec<Value>>>,
+    write: impl FnOnce(&[Vec<Value>]) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if rows.len() < MANY {
+        return write(rows);
+    }
+    let rows = Arc::clone(rows);
+    let outcome = runtime::handle().spawn_blocking(move || write(&rows)).await;
+    outcome.map_err(|_| Error::internal("the rows of an insert could not be written"))?
 }
 
 /// The first word of a statement of the user, in small letters.
@@ -160,7 +184,12 @@ pub(super) fn text_literal(text: &str) -> String {
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 /// The legs that lead to a scalar from its place in JSON: its tag, or none; `None` for what does not compare there as its

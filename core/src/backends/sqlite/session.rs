@@ -166,12 +166,12 @@ impl Session for SqliteSession {
         .await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Vec<Vec<Value>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
         let interrupt = self.connection.interrupt();
         let nested = self.in_transaction;
         self.run(move |connection| {
             if rows.len() == 1 {
-                return insert_rows(connection, &statement, rows, &interrupt);
+                return insert_rows(connection, &statement, &rows, &interrupt);
             }
             let (begin, end, undo) = if nested {
                 ("SAVEPOINT farm_rows", "RELEASE farm_rows", "ROLLBACK TO farm_rows; RELEASE farm_rows")
@@ -179,7 +179,7 @@ impl Session for SqliteSession {
                 ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
             };
             batch(connection, begin, &interrupt)?;
-            let outcome = insert_rows(connection, &statement, rows, &interrupt)
+            let outcome = insert_rows(connection, &statement, &rows, &interrupt)
                 .and_then(|keys| batch(connection, end, &interrupt).map(|()| keys));
             if outcome.is_err() && !connection.is_autocommit() {
                 batch(connection, undo, &interrupt)?;
@@ -262,14 +262,14 @@ impl Session for SqliteSession {
 fn insert_rows(
     connection: &Connection,
     statement: &Statement,
-    rows: Vec<Vec<Value>>,
+    rows: &[Vec<Value>],
     interrupt: &Interrupt,
 ) -> Result<Vec<Option<i64>>> {
     let failed = |error: rusqlite::Error| translate(&error, interrupt);
     let mut prepared = connection.prepare_cached(&statement.text).map_err(failed)?;
     let mut keys = Vec::with_capacity(rows.len());
     let many = rows.len() > 1;
-    for (position, row) in rows.into_iter().enumerate() {
+    for (position, row) in rows.iter().enumerate() {
         for (index, (kind, value)) in statement.kinds.iter().zip(row).enumerate() {
             bind(&mut prepared, index + 1, &for_column(kind, value)).map_err(failed)?;
         }
