@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use farm_db_core::repository::JsonShape;
 use farm_db_core::schema::Record;
-use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb};
+use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb, runtime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -17,6 +17,9 @@ use crate::operation::{self, Operation};
 use crate::reply::Reply;
 use crate::shape::{Inner, Layout};
 use crate::transaction::Transaction;
+
+/// From so many rows on it matters where their memory is given back.
+const MANY: usize = 256;
 
 /// Longer than building takes.
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -126,7 +129,11 @@ impl Repository {
         let mut objects = Objects::new(foreseen, layout, &shapes).map_err(|failure| error::to_python(py, &failure))?;
         let is_quiet = rows.values().all(collector::is_quiet);
         let operation = operation::start(py, async move {
-            inner.insert(rows, tx.as_ref()).await?;
+            let rows = inner.insert(rows, tx.as_ref()).await?;
+            if rows.len() >= MANY {
+                // Giving back so much memory takes time, for which nobody has to wait.
+                runtime::handle().spawn_blocking(move || drop(rows));
+            }
             Ok(Reply::Nothing)
         })?;
         // While the database works; without a user's code in between, one turn of the loop is short enough.
