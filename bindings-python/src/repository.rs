@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use farm_db_core::repository::JsonShape;
-use farm_db_core::schema::Record;
+use farm_db_core::repository::{JsonShape, NewRows};
 use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb, runtime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -76,6 +75,31 @@ impl Repository {
         if self.layout.is_instance(object)? { self.layout.map(object) } else { input::value(object) }
     }
 
+    /// Instances as rows, each read and checked before the next is asked for; and whether all of them are quiet.
+    fn new_rows(&self, instances: &Bound<'_, PyAny>) -> PyResult<(NewRows, bool)> {
+        let py = instances.py();
+        let mut instances = instances.try_iter()?;
+        let (mut check, mut quiet, mut index) = (self.inner.check(), true, 0_usize);
+        while let Some(instance) = instances.next() {
+            let record = self.layout.record(&instance?).map_err(|failure| match failure {
+                Failure::Core(failure) => {
+                    error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str()))
+                }
+                Failure::Host(error) => error,
+            })?;
+            match check.push(record) {
+                Ok(row) => quiet = quiet && row.iter().all(collector::is_quiet),
+                Err(failure) => {
+                    let many = index > 0 || instances.next().is_some();
+                    let failure = if many { failure.with("row", index) } else { failure };
+                    return Err(error::to_python(py, &failure));
+                }
+            }
+            index += 1;
+        }
+        Ok((check.finish(), quiet))
+    }
+
     fn query(py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Map> {
         input::dict(query).map_err(|failure| failure.to_python(py))
     }
@@ -106,18 +130,9 @@ impl Repository {
         instances: &Bound<'_, PyAny>,
         tx: Option<&Bound<'_, Transaction>>,
     ) -> PyResult<(Py<Operation>, Option<Py<PyAny>>)> {
-        let read = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| -> PyResult<Record> {
-            self.layout.record(&item?).map_err(|failure| match failure {
-                Failure::Core(failure) => {
-                    error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str()))
-                }
-                Failure::Host(error) => error,
-            })
-        };
-        let records = instances.try_iter()?.enumerate().map(read).collect::<PyResult<Vec<_>>>()?;
+        let (rows, is_quiet) = self.new_rows(instances)?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         let shapes = Arc::clone(&self.shapes);
-        let rows = inner.new_rows(records).map_err(|failure| error::to_python(py, &failure))?;
         let foreseen = if layout.runs_code() { None } else { inner.foreseen(&rows) };
         let Some(foreseen) = foreseen else {
             let operation = operation::start(py, async move {
@@ -127,7 +142,6 @@ impl Repository {
             return Ok((operation, None));
         };
         let mut objects = Objects::new(foreseen, layout, &shapes).map_err(|failure| error::to_python(py, &failure))?;
-        let is_quiet = rows.values().all(collector::is_quiet);
         let operation = operation::start(py, async move {
             let rows = inner.insert(rows, tx.as_ref()).await?;
             if rows.len() >= MANY {

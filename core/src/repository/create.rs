@@ -14,29 +14,44 @@ use crate::value::{DateTime, Map, Value};
 /// Rows that have been checked and are about to be inserted.
 pub struct NewRows(Arc<Vec<Vec<Value>>>);
 
-impl NewRows {
-    /// The values of all rows.
-    pub fn values(&self) -> impl Iterator<Item = &Value> {
-        self.0.iter().flatten()
+/// Makes [`NewRows`] of records, one after the other, while each is at hand.
+pub struct Check<'a> {
+    repository: &'a Repository,
+    backend: Arc<dyn Backend>,
+    now: DateTime,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Check<'_> {
+    /// Adds a record: defaults and automatic fields filled in, everything checked. Returns the row that the database will
+    /// give back.
+    pub fn push(&mut self, record: Record) -> Result<&[Value]> {
+        let checked = self.repository.entity.check_insert(record, self.now)?;
+        let row = self.repository.as_stored(&*self.backend, checked)?;
+        self.rows.push(row);
+        Ok(self.rows.last().map_or(&[], Vec::as_slice))
+    }
+
+    /// All rows.
+    pub fn finish(self) -> NewRows {
+        NewRows(Arc::new(self.rows))
     }
 }
 
 impl Repository {
     /// Inserts records, all or none; returns the rows as they are stored.
     pub async fn create_many(&self, records: Vec<Record>, tx: Option<&Transaction>) -> Result<RowSet> {
-        self.insert(self.new_rows(records)?, tx).await
+        let many = records.len() > 1;
+        let mut check = self.check();
+        for (index, record) in records.into_iter().enumerate() {
+            check.push(record).map_err(|error| if many { error.with("row", index) } else { error })?;
+        }
+        self.insert(check.finish(), tx).await
     }
 
-    /// Records as the rows that the database will give back: defaults and automatic fields filled in, everything checked.
-    pub fn new_rows(&self, records: Vec<Record>) -> Result<NewRows> {
-        let now = DateTime::now();
-        let (many, backend) = (records.len() > 1, self.database.backend());
-        let check = |(index, record)| {
-            let checked = self.entity.check_insert(record, now).and_then(|row| self.as_stored(&*backend, row));
-            checked.map_err(|error: Error| if many { error.with("row", index) } else { error })
-        };
-        let rows = records.into_iter().enumerate().map(check).collect::<Result<Vec<_>>>()?;
-        Ok(NewRows(Arc::new(rows)))
+    /// Begins to check records that will be inserted together.
+    pub fn check(&self) -> Check<'_> {
+        Check { repository: self, backend: self.database.backend(), now: DateTime::now(), rows: Vec::new() }
     }
 
     /// What [`Self::insert`] of these rows will return; `None` where the database counts the keys.

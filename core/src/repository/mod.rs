@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::arguments::Arguments;
-pub use self::create::NewRows;
+pub use self::create::{Check, NewRows};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::rowset::{Included, RowSet};
 pub use self::stream::RowStream;
