@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo};
+use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo, Statement};
 use crate::error::{Error, Result};
 use crate::schema::{Generated, Record};
 use crate::transaction::Transaction;
@@ -64,9 +64,7 @@ impl Repository {
         if rows.is_empty() {
             return Ok(self.row_set(rows));
         }
-        let insert = Insert { entity: &self.entity, conflict: None };
-        let statement = self.database.backend().compile(&Operation::Insert(insert))?;
-        let keys = self.insert_rows(statement, &rows, tx).await?;
+        let keys = self.insert_rows(Statement::clone(&self.insertion), &rows, tx).await?;
         if self.counted_key().is_some() {
             for (row, key) in Arc::make_mut(&mut rows).iter_mut().zip(keys) {
                 self.fill_counted_key(row, key);

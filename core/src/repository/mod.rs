@@ -28,7 +28,7 @@ pub use self::create::{Check, NewRows};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::rowset::{Included, RowSet};
 pub use self::stream::RowStream;
-use crate::backend::{Access, Statement};
+use crate::backend::{Access, Insert, Operation, Statement};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
@@ -157,13 +157,17 @@ pub struct Repository {
     entity: Arc<Entity>,
     /// The compiled `get`, whose parameters are the key's values.
     by_key: Arc<Statement>,
+    /// The compiled insert of one row or many.
+    insertion: Arc<Statement>,
     group: Arc<group::Group>,
 }
 
 impl Repository {
     pub(crate) fn new(database: Database, entity: Arc<Entity>) -> Result<Self> {
         let by_key = Arc::new(read::statement_by_key(&database, &entity)?);
-        Ok(Self { database, entity, by_key, group: Arc::default() })
+        let insert = Operation::Insert(Insert { entity: &entity, conflict: None });
+        let insertion = Arc::new(database.backend().compile(&insert)?);
+        Ok(Self { database, entity, by_key, insertion, group: Arc::default() })
     }
 
     /// The entity.
