@@ -57,6 +57,30 @@ describe("the package", () => {
   });
 });
 
+describe("gets on SQLite", () => {
+  test("that are there at once leave the event loop its turns", async () => {
+    const path = script(`
+      const db = await open();
+      const notes = db.repository(Note);
+      const { id } = await notes.create({ text: "one" });
+      let turns = 0;
+      let going = true;
+      const turn = () => { turns += 1; if (going) setImmediate(turn); };
+      setImmediate(turn);
+      const began = performance.now();
+      for (let n = 0; n < 5000; n += 1) if ((await notes.get(id)).text !== "one") throw new Error("another row");
+      const took = performance.now() - began;
+      going = false;
+      await db.close();
+      console.log(JSON.stringify({ turns, took }));`);
+    const { stdout, code } = await node([path]);
+    expect(code).toBe(0);
+    const { turns, took } = JSON.parse(stdout);
+    // One each half a millisecond, or each millisecond where the machine is busy.
+    expect(turns).toBeGreaterThan(took);
+  });
+});
+
 describe("a process ends by itself", () => {
   test("after close", async () => {
     const ended = await node([
