@@ -9,8 +9,9 @@ pub(super) const BOUND: Duration = Duration::from_micros(300);
 const SHORT: Duration = Duration::from_micros(100);
 /// The first ones of a connection fill its caches.
 const FIRST: u32 = 8;
-/// After one that was not short this many are left to the connection's thread, so that fewer than one in a hundred is not
-/// short; twice as many each time until this many were short in a row.
+/// One that is not short after so many that were is nothing: a busy machine stops a thread now and then.
+const ENOUGH: u32 = 100;
+/// After any other this many are left to the connection's thread, and twice as many each time until enough were short.
 const LEAST_REST: u32 = 128;
 const MOST_REST: u32 = 16_384;
 
@@ -43,18 +44,20 @@ impl Pace {
 
     /// Learns how long one took. Whoever calls this holds the connection.
     pub(super) fn took(&self, span: Duration) {
-        let in_a_row = if span > SHORT {
+        let in_a_row = self.in_a_row.load(Ordering::Relaxed);
+        if span <= SHORT {
+            if in_a_row == ENOUGH {
+                self.next_rest.store(LEAST_REST, Ordering::Relaxed);
+            }
+            self.in_a_row.store(in_a_row.saturating_add(1), Ordering::Relaxed);
+            return;
+        }
+        if in_a_row < ENOUGH {
             let next = self.next_rest.load(Ordering::Relaxed);
             self.rest.store(next, Ordering::Relaxed);
             self.next_rest.store((next * 2).min(MOST_REST), Ordering::Relaxed);
-            0
-        } else {
-            self.in_a_row.load(Ordering::Relaxed).saturating_add(1)
-        };
-        if in_a_row == LEAST_REST {
-            self.next_rest.store(LEAST_REST, Ordering::Relaxed);
         }
-        self.in_a_row.store(in_a_row, Ordering::Relaxed);
+        self.in_a_row.store(0, Ordering::Relaxed);
     }
 }
 
@@ -80,7 +83,9 @@ mod tests {
             pace.took(SLOW);
             assert_eq!(left(&pace), rest);
         }
-        (0..LEAST_REST).for_each(|_| pace.took(FAST));
+        (0..=ENOUGH).for_each(|_| pace.took(FAST));
+        pace.took(SLOW);
+        assert_eq!(left(&pace), 0, "one in a hundred is nothing");
         pace.took(SLOW);
         assert_eq!(left(&pace), LEAST_REST);
         for _ in 0..20 {
