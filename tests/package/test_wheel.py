@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import downloads
+import pytest
 from benches import instructions, start
 from extraction import ROOT, quick_start
 
