@@ -215,7 +215,7 @@ impl Repository {
     ) -> PyResult<Stream> {
         let query = Self::query(py, query)?;
         let start = Start { inner: self.inner.clone(), query, batch, tx: Transaction::handle(tx) };
-        let state = Arc::new(Mutex::new(Some(State::New(Box::new(start)))));
+        let state = Arc::new(Mutex::new(State::New(Box::new(start))));
         Ok(Stream { state, layout: self.layout.clone(), shapes: Arc::clone(&self.shapes) })
     }
 }
@@ -227,16 +227,19 @@ struct Start {
     tx: Option<farm_db_core::Transaction>,
 }
 
-/// Taken out while a batch is fetched; `None` then, and after the end.
 enum State {
     New(Box<Start>),
     Open(Box<RowStream>),
+    /// A batch is being fetched, or was the last.
+    Fetching,
+    /// Closed, which stays so whatever a batch under way brings.
+    Closed,
 }
 
 /// Rows in batches; holds one connection until it ends or is closed.
 #[pyclass(frozen, module = "farm_db._native")]
 pub(crate) struct Stream {
-    state: Arc<Mutex<Option<State>>>,
+    state: Arc<Mutex<State>>,
     layout: Layout,
     shapes: Arc<Shapes>,
 }
@@ -246,27 +249,30 @@ impl Stream {
     fn next(&self, py: Python<'_>) -> PyResult<Py<Operation>> {
         let slot = Arc::clone(&self.state);
         let (layout, shapes) = (self.layout.clone(), Arc::clone(&self.shapes));
-        let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = {
+            let mut state = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = if matches!(*state, State::Closed) { State::Closed } else { State::Fetching };
+            std::mem::replace(&mut *state, next)
+        };
         operation::start(py, async move {
             let mut stream = match taken {
-                None => return Ok(Reply::Nothing),
-                Some(State::New(start)) => {
-                    Box::new(start.inner.stream(start.query, start.batch, start.tx.as_ref()).await?)
-                }
-                Some(State::Open(stream)) => stream,
+                State::Fetching | State::Closed => return Ok(Reply::Nothing),
+                State::New(start) => Box::new(start.inner.stream(start.query, start.batch, start.tx.as_ref()).await?),
+                State::Open(stream) => stream,
             };
-            match stream.next().await? {
-                None => Ok(Reply::Nothing),
-                Some(rows) => {
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(State::Open(stream));
-                    shaped(CoreReply::Rows(rows), layout, &shapes)
-                }
+            let Some(rows) = stream.next().await? else { return Ok(Reply::Nothing) };
+            let mut state = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*state, State::Fetching) {
+                *state = State::Open(stream);
             }
+            drop(state);
+            shaped(CoreReply::Rows(rows), layout, &shapes)
         })
     }
 
     /// Gives the connection back.
     fn close(&self) {
-        drop(self.state.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let before = std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), State::Closed);
+        drop(before);
     }
 }

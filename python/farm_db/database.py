@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, cast
 
 from . import _native, binding
 from .configuration import locate
@@ -361,6 +361,10 @@ class Database:
         from .fastapi import install_error_handlers
 
         install_error_handlers(app)
+
+    def __reduce__(self) -> NoReturn:
+        # Connections belong to a process, and the password to nobody who finds the pickle.
+        raise TypeError("a Database cannot be pickled: make one in each process")
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} {'connected' if self.connected else 'closed'}, {len(self.models)} models>"

@@ -133,6 +133,11 @@ async def test_a_bad_url_is_refused_before_anything_is_opened(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_database_is_not_pickled_with_its_password() -> None:
+    with pytest.raises(TypeError, match="each process"):
+        pickle.dumps(Database("postgresql://ann:canary@localhost/app"))
+
+
 @pytest.mark.parametrize(
     "options", [{"nope": 1}, {"max_size": 0}, {"max_size": "many"}, {"busy_timeout": -5}, {"mode": 7}], ids=str
 )

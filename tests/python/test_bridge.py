@@ -314,6 +314,16 @@ async def test_gets_that_are_there_at_once_leave_the_loop_its_turns(db: Database
     assert sorted(gaps)[len(gaps) // 2] < 0.001
 
 
+async def test_a_stream_that_is_closed_while_a_batch_comes_gives_its_connection_back(db: Database) -> None:
+    for _ in range(20):
+        stream = db.repository(Resource)._native.stream({}, 10, None)
+        coming = stream.next()
+        stream.close()
+        await coming
+        assert await stream.next() is None
+    assert await eventually(lambda: idle(db), 5), db.pool_stats()
+
+
 #: Executes statements, a line each, on a database without the write-ahead log.
 OTHER_PROCESS = """
 import sqlite3, sys
