@@ -36,6 +36,15 @@ class Book(Document, table="books"):
         indexes = [Index("shelf", unique=True, where={"pages": {"$gt": 0}})]
 
 
+class Event(Document, table="events"):
+    id: int = Field(primary_key=True)
+    rank: int
+    text: str
+
+    class Settings:
+        indexes = [Index("rank")]
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> Generator[str]:
     with temporary_url("mysql", tmp_path) as place:
@@ -231,6 +240,24 @@ async def test_text_that_another_collation_orders_is_told(url: str) -> None:
     error = await failure(Database(url, models=[Book]).connect())
     assert error.code == "contract_mismatch"
     assert "utf8mb4_general_ci" in str(error)
+
+
+async def test_an_order_is_read_from_its_index_and_does_without_it(url: str) -> None:
+    async with opened(url, [Event]) as db:
+        events = db.repository(Event)
+        await events.create_many({"id": n, "rank": n * 7919 % 5000, "text": "x" * 100} for n in range(5000))
+        query = events.find(sort="-rank", limit=4000)
+        assert (await query.explain())["plan"][0]["key"] == "ix_events_rank"
+        ranks = list(range(4999, 999, -1))
+        assert [row.rank for row in await query] == ranks
+        # Somebody has taken it away.
+        await db.execute("DROP INDEX ix_events_rank ON events")
+        assert [row.rank for row in await query] == ranks
+        assert [row.rank async for row in query.stream()] == ranks
+        async with db.transaction() as tx:
+            await events.update(7, {"text": "y"}, tx=tx)
+            assert [row.rank for row in await events.find(sort="-rank", limit=2, tx=tx)] == ranks[:2]
+        assert (await events.get(7)).text == "y"
 
 
 async def test_planetscale_is_reached_over_tls_only(url: str) -> None:

@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::definitions::COLLATIONS;
+use super::hint::order_hint;
 use super::values::{server_text, stored_decimal};
+use crate::backend::Select;
 use crate::backends::sql::{Bound, Dialect, Elements, Place, hex, is_json, tag};
 use crate::error::{Error, Result};
 use crate::query::Words;
@@ -166,6 +168,14 @@ impl Dialect for Mysql {
 
     fn table(&self, name: &str) -> String {
         quote(name)
+    }
+
+    fn order_hint(&self, select: &Select<'_>) -> String {
+        // Vitess has a grammar of its own.
+        if self.sharded || select.after.is_some() {
+            return String::new();
+        }
+        order_hint(select.entity, select.filter, select.sort, select.limit)
     }
 
     fn mark(&self, _number: usize, kind: &FieldType) -> String {

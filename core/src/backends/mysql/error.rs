@@ -55,6 +55,11 @@ pub(super) fn is_stale_plan(error: &SqlxError) -> bool {
     matches!(number(error), Some(1615 | 1243))
 }
 
+/// Whether a statement names an index that is not there.
+pub(super) fn is_missing_index(error: &SqlxError) -> bool {
+    number(error) == Some(1176)
+}
+
 fn kind(number: u16, state: &str) -> Kind {
     match number {
         1062 | 1586 => Kind::UniqueViolation,

@@ -5,6 +5,7 @@ mod connection;
 mod definitions;
 mod dialect;
 mod error;
+mod hint;
 mod info;
 mod insert;
 mod introspect;

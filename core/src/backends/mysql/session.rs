@@ -24,7 +24,8 @@ use sqlx_mysql::{MySqlArguments, MySqlConnection};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::error::{ends_transaction, is_stale_plan, is_survivable, translate};
+use super::error::{ends_transaction, is_missing_index, is_stale_plan, is_survivable, translate};
+use super::hint::without_hint;
 use super::insert::WritePlan;
 use super::rows::MysqlRows;
 use super::stream::MysqlStream;
@@ -241,6 +242,11 @@ impl MysqlSession {
         } else if outcome.as_ref().is_err_and(is_stale_plan) {
             // The server refused to execute it, so that preparing it anew executes it once.
             outcome = self.ask(Request::Statement(Box::new(statement), false)).await?;
+        } else if outcome.as_ref().is_err_and(is_missing_index)
+            && let Some(text) = without_hint(&statement.text)
+        {
+            let statement = Statement { text: text.into(), ..statement };
+            outcome = self.ask(Request::Statement(Box::new(statement), persistent)).await?;
         }
         match outcome.map_err(|error| translate(error, plan.as_deref()))? {
             Answer::Rows(fetched) => Ok(fetched),

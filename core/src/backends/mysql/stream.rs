@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::connection::Opener;
 use super::error::{is_survivable, translate};
+use super::hint::without_hint;
 use super::native::Items;
 use super::rows::MysqlRows;
 use super::session::{MysqlSession, rest};
@@ -39,7 +40,11 @@ pub(super) struct MysqlStream {
 }
 
 impl MysqlStream {
-    pub(super) fn open(mut session: Box<MysqlSession>, statement: Statement, size: usize) -> Result<Self> {
+    pub(super) fn open(mut session: Box<MysqlSession>, mut statement: Statement, size: usize) -> Result<Self> {
+        // A stream could not ask again where the index is missing.
+        if let Some(text) = without_hint(&statement.text) {
+            statement.text = text.into();
+        }
         let link = session.take()?;
         let (send, batches) = mpsc::channel(1);
         let (give, back) = oneshot::channel();

@@ -190,7 +190,8 @@ impl Compiler<'_> {
         let columns = if tail.exact && tail.sorted { Arc::clone(&select.columns) } else { all_columns(entity) };
         let lock = if select.for_update { self.dialect.row_lock() } else { "" };
         let (list, table) = (self.column_list(entity, &columns), self.dialect.table(&entity.name));
-        let text = format!("SELECT {list} FROM {table}{}{lock}", tail.sql);
+        let hint = if tail.exact && tail.sorted { self.dialect.order_hint(select) } else { String::new() };
+        let text = format!("SELECT {list} FROM {table}{hint}{}{lock}", tail.sql);
         let mut compiled = statement(entity, text, tail.parameters, &columns);
         compiled.residual = (!tail.exact).then(|| select.filter.clone());
         compiled.unsorted = !tail.sorted;

@@ -18,6 +18,7 @@ mod search;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::backend::Select;
 use crate::error::{Error, Result};
 use crate::query::Words;
 use crate::runtime;
@@ -63,6 +64,11 @@ pub(super) trait Dialect: Send + Sync {
 
     /// A table, in its schema where it has one.
     fn table(&self, name: &str) -> String;
+
+    /// What stands behind a table whose rows are selected, where the engine must be told by which index they are in order.
+    fn order_hint(&self, _select: &Select<'_>) -> String {
+        String::new()
+    }
 
     /// The placeholder of parameter `number` (from 1), a value for a column of type `kind`.
     fn mark(&self, number: usize, kind: &FieldType) -> String;
