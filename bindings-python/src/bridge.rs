@@ -179,8 +179,17 @@ impl LoopBridge {
         self.queue.begin_turn();
         let until = Instant::now() + BUDGET;
         let outcome = self.work(py, until);
+        // However much is left to build, what was asked for goes out.
+        self.queue.end_turn();
         self.queue.end_drain();
         outcome
+    }
+}
+
+/// The loop is closed: what it still had to wake ends, so that nobody of another loop waits for it.
+impl Drop for LoopBridge {
+    fn drop(&mut self) {
+        self.queue.end_turn();
     }
 }
 

@@ -238,7 +238,7 @@ impl Operation {
     }
 
     #[pyo3(signature = (msg = None))]
-    fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+    pub(crate) fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         drop(msg);
         let (task, callbacks) = {
             let mut inner = slf.get().lock();

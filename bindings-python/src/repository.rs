@@ -152,8 +152,12 @@ impl Repository {
         })?;
         // While the database works; without a user's code in between, one turn of the loop is short enough.
         let paused = is_quiet.then(|| Paused::new(py));
-        objects.advance(py, Instant::now() + FOREVER)?;
+        let built = objects.advance(py, Instant::now() + FOREVER);
         drop(paused);
+        if let Err(error) = built {
+            Operation::cancel(operation.bind(py), None)?;
+            return Err(error);
+        }
         Ok((operation, Some(objects.into_list(py))))
     }
 

@@ -33,6 +33,15 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Begins a call unless a fork is under way: for callers that must not wait, because they hold what the fork needs.
+    pub(crate) fn try_begin() -> Option<Self> {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        let call = Self(());
+        (FORKS.load(Ordering::SeqCst) == 0).then_some(call)
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         CALLS.fetch_sub(1, Ordering::SeqCst);

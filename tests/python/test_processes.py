@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from farm_db import Database
-from support import Counter, User, environment, failure, opened
+from support import Counter, User, environment, failure, opened, run_python
 
 FORKS = 150
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
@@ -137,6 +137,40 @@ async def _fork_in_the_middle(database: Database, delay: float) -> None:
             assert [row.value for row in rows] == list(range(500))
         assert len([row async for row in stream]) == 499
         await tx.rollback()
+
+
+FORKING = """
+import asyncio, os, sys, threading, warnings
+import farm_db
+
+warnings.simplefilter("ignore")
+
+class Counter(farm_db.Document, table="counters"):
+    id: int = farm_db.Field(primary_key=True)
+
+def fork():
+    for _ in range(100):
+        if not (child := os.fork()):
+            os._exit(0)
+        os.waitpid(child, 0)
+
+async def main():
+    async with farm_db.Database(sys.argv[1], models=[Counter]) as db:
+        counters = db.repository(Counter)
+        await counters.create({"id": 1})
+        thread = threading.Thread(target=fork)
+        thread.start()
+        while thread.is_alive():
+            assert (await counters.get(1)).id == 1
+        thread.join()
+
+asyncio.run(main())
+"""
+
+
+def test_a_thread_that_forks_beside_the_loop_stops_nobody(url: str) -> None:
+    done = run_python(FORKING, url, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_multiprocessing_by_fork_works_with_a_database_of_the_parent(url: str) -> None:

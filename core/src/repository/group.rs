@@ -64,7 +64,9 @@ pub(super) struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        // It may have begun before a fork, after which only what begins is counted.
+        let less = |count: usize| Some(count.saturating_sub(1));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -84,7 +86,12 @@ impl Group {
         let mut state = self.lock();
         let process = std::process::id();
         if state.process != process {
-            std::mem::forget(std::mem::replace(&mut *state, State { process, ..State::default() }));
+            let before = std::mem::replace(&mut *state, State { process, ..State::default() });
+            if before.process != 0 {
+                // Those of the parent do not end here; this one is under way.
+                self.under_way.store(1, Ordering::Relaxed);
+            }
+            std::mem::forget(before);
         }
         if state.asked.len() >= limit {
             return None;
@@ -101,6 +108,16 @@ impl Group {
         state.next += 1;
         state.asked.push(Asked { number, key, since: Instant::now(), answer });
         Some((number, state.asked.len() == 1))
+    }
+
+    /// From now on they wait for a connection, and gets of other loops may join.
+    fn end_turn(&self) {
+        let mut state = self.lock();
+        state.turn = None;
+        let now = Instant::now();
+        for one in &mut state.asked {
+            one.since = now;
+        }
     }
 
     /// Takes the next ones for one statement. `true` where others are left, who need another leader.
@@ -170,8 +187,9 @@ impl Drop for Place<'_> {
         let gone = state.asked.remove(place);
         // Nobody is left to be answered.
         let leader = if state.asked.is_empty() { state.leader.take() } else { None };
+        let turn = if leader.is_some() { state.turn.take() } else { None };
         drop(state);
-        drop((gone, leader));
+        drop((gone, leader, turn));
     }
 }
 
@@ -213,7 +231,7 @@ impl Repository {
         let turn = self.group.lock().turn.clone();
         if let Some(turn) = turn {
             turn.end().await;
-            self.group.lock().turn = None;
+            self.group.end_turn();
         }
         let Some(lease) = self.lease_for_gathered(fresh).await else { return };
         let (mut asked, rest) = self.group.take();

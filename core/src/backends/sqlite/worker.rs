@@ -240,7 +240,8 @@ impl Worker {
         }
         let mut place = self.connection.try_lock().ok()?;
         let connection = place.as_mut()?;
-        let _call = Call::begin();
+        // Not waiting: the caller may hold its interpreter, without which the fork would not end.
+        let _call = Call::try_begin()?;
         let started = Instant::now();
         let bound = self.timeouts.statement.map_or(BOUND, |timeout| timeout.min(BOUND));
         let interrupt = &self.interrupt;
