@@ -79,7 +79,7 @@ def budget() -> dict[str, dict[str, int]]:
 
 def key() -> str:
     """What a count depends on beside the code: the interpreter and the processor's kind."""
-    return f"python {platform.python_version_tuple()[0]}.{platform.python_version_tuple()[1]} {platform.machine()}"
+    return f"python {sys.version_info.major}.{sys.version_info.minor} {platform.machine()}"
 
 
 def over(counted: dict[str, int], allowed: dict[str, int]) -> list[str]:

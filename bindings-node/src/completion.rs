@@ -12,10 +12,10 @@ use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use farm_db_core::Result;
 use farm_db_core::runtime::{Started, start};
+use farm_db_core::turn::Clock;
 use futures_util::FutureExt as _;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::{Env, sys};
@@ -23,9 +23,6 @@ use napi::{Env, sys};
 use crate::error;
 use crate::stream::NativeStream;
 use crate::transaction::NativeTransaction;
-
-/// How long promises may be settled as soon as they are made before the event loop gets a turn.
-const BUDGET: Duration = Duration::from_micros(500);
 
 /// What a promise resolves to.
 pub(crate) enum Outcome {
@@ -70,8 +67,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// Promises that are not settled; changed on the environment's thread only.
     pending: AtomicUsize,
-    /// When the event loop was last known to take a turn.
-    turn_began: Mutex<Instant>,
+    clock: Clock,
 }
 
 thread_local! {
@@ -100,7 +96,7 @@ where
     let (deferred, later) = (Deferred(deferred), Arc::clone(&queue));
     let same = Deferred(deferred.0);
     match start(work, move |outcome| later.push(Settled { deferred, outcome })) {
-        Started::Done(outcome) if queue.spares_turn() => {
+        Started::Done(outcome) if queue.clock.has_time() => {
             // SAFETY: on the environment's thread, inside its call.
             unsafe { settle(env.raw(), Settled { deferred: same, outcome }) };
         }
@@ -138,11 +134,7 @@ impl Queue {
 
     fn create(env: sys::napi_env) -> napi::Result<Arc<Self>> {
         let state = State { waker: ptr::null_mut(), settled: Vec::new(), woken: false };
-        let queue = Arc::new(Self {
-            state: Mutex::new(state),
-            pending: AtomicUsize::new(0),
-            turn_began: Mutex::new(Instant::now()),
-        });
+        let queue = Arc::new(Self { state: Mutex::new(state), pending: AtomicUsize::new(0), clock: Clock::default() });
         // One count belongs to the thread-safe function and one to the cleanup hook; neither outlives the other's use.
         let context = Arc::into_raw(Arc::clone(&queue)).cast_mut().cast::<c_void>();
         let mut name = ptr::null_mut();
@@ -174,12 +166,6 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a promise may be settled as soon as it is made. A chain of such promises would keep the event loop from its
-    /// turn: after [`BUDGET`] the next one goes through the queue.
-    fn spares_turn(&self) -> bool {
-        self.turn_began.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < BUDGET
     }
 
     /// One more promise is under way: the event loop must not end.
@@ -226,7 +212,7 @@ impl Queue {
 
     /// Settles everything that is there; on the environment's thread.
     fn drain(&self, env: sys::napi_env) {
-        *self.turn_began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.clock.begin();
         let settled = {
             let mut state = self.lock();
             state.woken = false;

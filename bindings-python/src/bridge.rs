@@ -6,25 +6,22 @@
 //! holds at most the operations under way. A cancelled operation and a closed loop are simply dropped.
 //!
 //! An operation that is done as soon as it is started never touches the queue, as long as such ones leave the loop its
-//! turns: see [`LoopQueue::spares_turn`].
+//! turns: see [`Clock`].
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
-use farm_db_core::turn::EventLoop;
+use farm_db_core::turn::{BUDGET, Clock, EventLoop};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::operation::Operation;
 use crate::reply::Outcome;
-
-/// How long one turn of the loop builds objects; a longer result goes on in the next turn.
-const BUDGET: Duration = Duration::from_micros(500);
 
 /// How long the drain looks for another completion: about what a turn of the loop and two system calls cost.
 const PATIENCE: Duration = Duration::from_micros(20);
@@ -44,9 +41,7 @@ pub(crate) struct LoopQueue {
     event: OwnedFd,
     /// What waits for the end of the turn that runs now.
     after_turn: SegQueue<Waker>,
-    started: Instant,
-    /// When the loop was last known to begin a turn, in microseconds since `started`.
-    turn_began: AtomicU64,
+    pub(crate) clock: Clock,
 }
 
 impl EventLoop for LoopQueue {
@@ -87,19 +82,8 @@ impl LoopQueue {
             under_way: AtomicUsize::new(0),
             event,
             after_turn: SegQueue::new(),
-            started: Instant::now(),
-            turn_began: AtomicU64::new(0),
+            clock: Clock::default(),
         })
-    }
-
-    /// Whether a result may be given at once, so that its caller goes on without a turn of the loop. A caller that only
-    /// gets such results would keep the others out: after [`BUDGET`] the next one takes the way through the queue.
-    pub(crate) fn spares_turn(&self) -> bool {
-        self.started.elapsed() < Duration::from_micros(self.turn_began.load(Ordering::Relaxed)) + BUDGET
-    }
-
-    fn begin_turn(&self) {
-        self.turn_began.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Wakes what waited for the end of the turn; `false` where nothing did.
@@ -176,7 +160,7 @@ impl LoopBridge {
     /// Called by the loop when operations have finished.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.queue.begin_drain();
-        self.queue.begin_turn();
+        self.queue.clock.begin();
         let until = Instant::now() + BUDGET;
         let outcome = self.work(py, until);
         // However much is left to build, what was asked for goes out.

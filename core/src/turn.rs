@@ -4,7 +4,12 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How long a turn may last for the sake of the core.
+pub const BUDGET: Duration = Duration::from_micros(500);
 
 /// The event loop of a host.
 pub trait EventLoop: Send + Sync {
@@ -27,6 +32,33 @@ pub fn within<T>(event_loop: Arc<dyn EventLoop>, work: impl FnOnce() -> T) -> T 
     }
     let _before = Before(CURRENT.replace(Some(event_loop)));
     work()
+}
+
+/// How long the turn of a loop has lasted, as far as its host says when one begins.
+#[derive(Debug)]
+pub struct Clock {
+    started: Instant,
+    /// When the last turn began, in microseconds since `started`.
+    began: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { started: Instant::now(), began: AtomicU64::new(0) }
+    }
+}
+
+impl Clock {
+    /// A turn begins.
+    pub fn begin(&self) {
+        self.began.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether a result may be given at once, so that its caller goes on in this turn. A caller that only gets such results
+    /// would keep the others out: after [`BUDGET`] the next one is given in another turn.
+    pub fn has_time(&self) -> bool {
+        self.started.elapsed() < Duration::from_micros(self.began.load(Ordering::Relaxed)) + BUDGET
+    }
 }
 
 /// The turn that runs now on this thread, if a host has said so.
@@ -93,6 +125,16 @@ mod tests {
         assert!(!task.is_finished());
         host.0.lock().unwrap().drain(..).for_each(Waker::wake);
         assert!(task.is_finished());
+    }
+
+    #[test]
+    fn a_turn_has_time_until_its_budget_is_used() {
+        let clock = Clock::default();
+        assert!(clock.has_time());
+        std::thread::sleep(BUDGET);
+        assert!(!clock.has_time());
+        clock.begin();
+        assert!(clock.has_time());
     }
 
     #[test]

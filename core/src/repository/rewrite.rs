@@ -5,7 +5,7 @@ use super::arguments::{fields_equal, key_equals, living};
 use super::modify::{Which, touch};
 use super::references::Written;
 use super::{Repository, RowSet, Verb};
-use crate::backend::{Changes, Conflict, Insert, Operation, SetTo, Write};
+use crate::backend::{Changes, Conflict, Operation, SetTo, Statement, Write};
 use crate::error::{Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Sort, identical, plus};
@@ -68,11 +68,9 @@ impl Repository {
         if !found.is_empty() {
             return self.write_changes(lease, found.values(0)?, conflict.changes.clone()).await;
         }
-        let insert = Insert { entity, conflict: None };
-        let statement = self.database.backend().compile(&Operation::Insert(insert))?;
         let mut row = conflict.row.clone();
         self.check_references(lease, &[Written { before: None, after: &row }]).await?;
-        let keys = lease.session()?.insert(statement, vec![row.clone()].into()).await?;
+        let keys = lease.session()?.insert(Statement::clone(&self.insertion), vec![row.clone()].into()).await?;
         self.fill_counted_key(&mut row, keys.into_iter().next().flatten());
         Ok(row)
     }

@@ -85,7 +85,7 @@ fn typed(text: &str, kind: &FieldType) -> Option<(String, Bound)> {
     })
 }
 
-/// A value in a statement; text as hexadecimal digits, so that no mode of the session can read it differently.
+/// A value in a statement, so that no mode of the session can read it differently.
 pub(super) fn constant(value: &Value) -> String {
     let mut text = String::new();
     write_constant(value, &mut text);
@@ -172,10 +172,7 @@ impl Dialect for Mysql {
 
     fn order_hint(&self, select: &Select<'_>) -> String {
         // Vitess has a grammar of its own.
-        if self.sharded || select.after.is_some() {
-            return String::new();
-        }
-        order_hint(select.entity, select.filter, select.sort, select.limit)
+        if self.sharded { String::new() } else { order_hint(select) }
     }
 
     fn mark(&self, _number: usize, kind: &FieldType) -> String {

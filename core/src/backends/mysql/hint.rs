@@ -4,17 +4,19 @@
 //! it then reads each of them twice. Named only where nothing else could be better: there is a limit and no condition.
 
 use super::dialect::quote;
-use crate::query::{Filter, Sort};
-use crate::schema::Entity;
+use crate::backend::Select;
+use crate::query::Filter;
 
 const HINT: &str = " FORCE INDEX FOR ORDER BY (";
 
 /// What stands behind the table; nothing where no index of the contract begins with the order.
-pub(super) fn order_hint(entity: &Entity, filter: &Filter, sort: &Sort, limit: Option<u64>) -> String {
-    if !matches!(filter, Filter::All) || limit.is_none() || sort.fields.is_empty() {
+pub(super) fn order_hint(select: &Select<'_>) -> String {
+    let sort = select.sort;
+    let is_plain = matches!(select.filter, Filter::All) && select.after.is_none();
+    if !is_plain || select.limit.is_none() || sort.fields.is_empty() {
         return String::new();
     }
-    let found = entity.indexes.iter().find(|index| {
+    let found = select.entity.indexes.iter().find(|index| {
         let mut turned = sort.fields.iter().zip(&index.fields).map(|(wanted, has)| wanted.descending != has.descending);
         let first = turned.next();
         index.condition.is_none()
