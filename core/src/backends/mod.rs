@@ -1,6 +1,7 @@
 //! The databases. Adding one is a folder here and a line in [`open`].
 
 mod contract;
+mod deadline;
 mod mongodb;
 mod mysql;
 mod postgres;

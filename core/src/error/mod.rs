@@ -68,7 +68,7 @@ kinds! {
     Cancelled, "cancelled", false, 499, "the operation was cancelled by its caller";
     TransactionState, "transaction_state", false, 500, "the transaction is over, read-only or in use elsewhere";
     TransactionConflict, "transaction_conflict", true, 409, "the transaction lost against another and may be run again";
-    OutcomeUnknown, "outcome_unknown", false, 500, "the connection was lost while committing: the effect is unknown";
+    OutcomeUnknown, "outcome_unknown", false, 500, "the answer to a write or a commit is lost: whether it took effect is unknown";
     Backend, "backend_error", false, 500, "the database reported an error of its own";
     Internal, "internal_error", false, 500, "a defect in farm-db";
 }

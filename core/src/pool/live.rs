@@ -24,6 +24,8 @@ pub(super) struct Live<C> {
 pub(super) struct Idle<C> {
     pub(super) live: Live<C>,
     pub(super) since: Instant,
+    /// Whether another connection was lost meanwhile.
+    pub(super) outlived: bool,
 }
 
 impl<C> Live<C> {

@@ -16,13 +16,21 @@ pub struct Pooled<M: Manager> {
     pool: Arc<Shared<M>>,
     live: Option<Live<M::Connection>>,
     dirty: bool,
+    /// See [`Self::is_doubtful`].
+    pub(super) doubtful: bool,
 }
 
 const PRESENT: &str = "the connection is present until drop";
 
 impl<M: Manager> Pooled<M> {
     pub(super) fn new(pool: Arc<Shared<M>>, live: Live<M::Connection>) -> Self {
-        Self { pool, live: Some(live), dirty: false }
+        Self { pool, live: Some(live), dirty: false, doubtful: false }
+    }
+
+    /// Whether the server may have closed the connection while it idled: it did so for `check_after` or longer, or another
+    /// one was lost meanwhile. What must not be sent twice is sent after a look.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Marks the connection as dirty: dropped like this it is closed and never used again. To be called before the first

@@ -129,6 +129,7 @@ impl<M: Manager> Shared<M> {
     fn examine(self: &Arc<Self>, idle: Idle<M::Connection>, now: Instant) -> Option<Pooled<M>> {
         let due = idle.idle_for(now) >= self.options.check_after;
         let expired = idle.live.is_expired(now);
+        let outlived = idle.outlived;
         // On loan before the manager is asked, so that its panic costs one connection and no place.
         let mut pooled = Pooled::new(Arc::clone(self), idle.live);
         if expired {
@@ -139,6 +140,7 @@ impl<M: Manager> Shared<M> {
             pooled.poison();
             return None;
         }
+        pooled.doubtful = due || outlived;
         self.counters.acquired();
         Some(pooled)
     }
@@ -156,7 +158,7 @@ impl<M: Manager> Shared<M> {
                 return self.discard(state, live, clean, now);
             }
             let Some((_, seat)) = state.waiters.pop_first() else {
-                state.idle.push_back(Idle { live, since: now });
+                state.idle.push_back(Idle { live, since: now, outlived: false });
                 return;
             };
             state.in_use += 1;
@@ -181,6 +183,10 @@ impl<M: Manager> Shared<M> {
     ) {
         if !clean && !live.proven {
             state.health.lost(now);
+        }
+        if !clean {
+            // What ended this one may have ended those that idle.
+            state.idle.iter_mut().for_each(|idle| idle.outlived = true);
         }
         state.closing += 1;
         if !state.closed {

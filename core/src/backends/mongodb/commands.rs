@@ -10,11 +10,13 @@ use mongodb::options::{FindOptions, ReturnDocument};
 
 use super::client::Store;
 use super::compile::{Command, Plan};
-use super::error::translate;
+use super::error::{is_lost, translate};
 use super::layout::ID;
 use super::rows::MongoRows;
 use super::session::{Done, explained, free_document, with_deadline};
+use super::task::Wanted;
 use crate::backend::{Rows, ValueRows};
+use crate::backends::deadline::unknown;
 use crate::error::{Error, Kind, Result};
 use crate::value::{Map, Value};
 
@@ -42,6 +44,12 @@ macro_rules! run {
             None => action.await,
         }
     }};
+}
+
+/// The error of a write: outside a transaction an answer that is lost leaves its effect unknown.
+fn write_failed(error: &DriverError, plan: &Plan, session: &Transaction) -> Error {
+    let told = translate(error, Some(&plan.layout));
+    if session.is_none() && is_lost(error) { unknown(&told) } else { told }
 }
 
 fn documents(store: &Store, plan: &Plan) -> Documents {
@@ -79,8 +87,9 @@ pub(super) async fn query(
     mut session: Transaction,
     plan: Arc<Plan>,
     parameters: Vec<Value>,
+    wanted: Wanted,
 ) -> Done<Box<dyn Rows>> {
-    let outcome = query_here(&store, &mut session, &plan, &parameters).await;
+    let outcome = query_here(&store, &mut session, &plan, &parameters, &wanted).await;
     (session, outcome)
 }
 
@@ -89,6 +98,7 @@ async fn query_here(
     session: &mut Transaction,
     plan: &Plan,
     parameters: &[Value],
+    wanted: &Wanted,
 ) -> Result<Box<dyn Rows>> {
     let documents = documents(store, plan);
     let failed = |error: DriverError| translate(&error, Some(&plan.layout));
@@ -106,11 +116,13 @@ async fn query_here(
                 let mut cursor = find.session(&mut *session).await.map_err(failed)?;
                 while cursor.advance(session).await.map_err(failed)? {
                     rows.push(cursor.current())?;
+                    wanted.check()?;
                 }
             } else {
                 let mut cursor = find.await.map_err(failed)?;
                 while cursor.advance().await.map_err(failed)? {
                     rows.push(cursor.current())?;
+                    wanted.check()?;
                 }
             }
         }
@@ -139,11 +151,13 @@ async fn query_here(
                 let mut cursor = action.session(&mut *session).await.map_err(failed)?;
                 while cursor.advance(session).await.map_err(failed)? {
                     rows.push(cursor.current())?;
+                    wanted.check()?;
                 }
             } else {
                 let mut cursor = action.await.map_err(failed)?;
                 while cursor.advance().await.map_err(failed)? {
                     rows.push(cursor.current())?;
+                    wanted.check()?;
                 }
             }
         }
@@ -190,7 +204,7 @@ async fn change_one(store: &Store, session: &mut Transaction, plan: &Plan) -> Re
         }
         _ => return Err(Error::internal("a command that changes nothing")),
     };
-    found.map_err(|error| translate(&error, Some(&plan.layout)))
+    found.map_err(|error| write_failed(&error, plan, session))
 }
 
 pub(super) async fn execute(store: Arc<Store>, mut session: Transaction, plan: Arc<Plan>) -> Done<u64> {
@@ -200,18 +214,19 @@ pub(super) async fn execute(store: Arc<Store>, mut session: Transaction, plan: A
 
 async fn execute_here(store: &Store, session: &mut Transaction, plan: &Plan) -> Result<u64> {
     let documents = documents(store, plan);
-    let failed = |error: DriverError| translate(&error, Some(&plan.layout));
     match &plan.command {
         Command::Update { one: true, .. } | Command::Delete { one: true, .. } => {
             Ok(u64::from(change_one(store, session, plan).await?.is_some()))
         }
         Command::Update { filter, update, .. } => {
             let action = documents.update_many(filter.clone(), update.clone());
-            Ok(run!(action, session).map_err(failed)?.matched_count)
+            let done = run!(action, session);
+            Ok(done.map_err(|error| write_failed(&error, plan, session))?.matched_count)
         }
         Command::Delete { filter, .. } => {
             let action = documents.delete_many(filter.clone());
-            Ok(run!(action, session).map_err(failed)?.deleted_count)
+            let done = run!(action, session);
+            Ok(done.map_err(|error| write_failed(&error, plan, session))?.deleted_count)
         }
         _ => Err(Error::internal("a command that is no write")),
     }
@@ -223,7 +238,6 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
         return Err(Error::internal("a command that is no upsert"));
     };
     let documents = documents(store, plan);
-    let failed = |error: DriverError| translate(&error, Some(&plan.layout));
     for _ in 0..UPSERT_ATTEMPTS {
         let found = if update.is_empty() {
             run!(documents.find_one(filter.clone()), session, store)
@@ -231,7 +245,7 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
             let action = documents.find_one_and_update(filter.clone(), update.clone());
             run!(action.return_document(ReturnDocument::After), session, store)
         };
-        if let Some(found) = found.map_err(failed)? {
+        if let Some(found) = found.map_err(|error| write_failed(&error, plan, session))? {
             return Ok(Some(found));
         }
         let mut rows = vec![row.clone()];
@@ -240,22 +254,17 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
         match run!(documents.insert_one(new.clone()), session) {
             Ok(_) => return Ok(Some(new)),
             Err(error) => {
-                let error = failed(error);
+                let error = write_failed(&error, plan, session);
                 if error.kind() != Kind::UniqueViolation || session.is_some() {
                     return Err(error);
                 }
             }
         }
         // Another value of the row may be taken by a document that the filter does not find.
-        let again = documents.find_one(filter.clone()).await.map_err(failed)?;
-        if again.is_none() {
-            return Err(failed(
-                documents
-                    .insert_one(new)
-                    .await
-                    .err()
-                    .ok_or_else(|| Error::internal("an upsert was refused and then taken"))?,
-            ));
+        let again = documents.find_one(filter.clone()).await;
+        if again.map_err(|error| translate(&error, Some(&plan.layout)))?.is_none() {
+            let Err(error) = documents.insert_one(new.clone()).await else { return Ok(Some(new)) };
+            return Err(write_failed(&error, plan, session));
         }
     }
     Err(Error::new(Kind::TransactionConflict, "the row of an upsert came and went while it was written"))
@@ -314,12 +323,12 @@ async fn insert_here(
     };
     let new = rows.iter().enumerate().map(placed).collect::<Result<Vec<_>>>()?;
     let documents = documents(store, plan);
-    let failed = |error: DriverError| translate(&error, Some(&plan.layout));
-    if let [only] = &new[..] {
-        run!(documents.insert_one(only), session).map_err(failed)?;
+    let outcome = if let [only] = &new[..] {
+        run!(documents.insert_one(only), session).map(|_| ())
     } else {
-        run!(documents.insert_many(&new), session).map_err(failed)?;
-    }
+        run!(documents.insert_many(&new), session).map(|_| ())
+    };
+    outcome.map_err(|error| write_failed(&error, plan, session))?;
     Ok(rows.iter().map(|row| counted.and_then(|position| row[position].as_int())).collect())
 }
 

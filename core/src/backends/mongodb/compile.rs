@@ -43,6 +43,11 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Whether it changes documents.
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self, Self::Find { .. } | Self::Count { .. } | Self::Distinct { .. })
+    }
+
     /// Whether it writes several documents, which are one only inside a transaction.
     pub(super) fn touches_several(&self) -> bool {
         matches!(self, Self::Update { one: false, keyed: false, .. } | Self::Delete { one: false, keyed: false, .. })

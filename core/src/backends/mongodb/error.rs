@@ -40,6 +40,15 @@ pub(super) fn translate(error: &DriverError, layout: Option<&Layout>) -> Error {
     }
 }
 
+/// Whether the answer to a write is lost with this error, or says that the members may yet undo it.
+pub(super) fn is_lost(error: &DriverError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Io(_) | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        ErrorKind::InsertMany(failure) => failure.write_errors.is_none() && failure.write_concern_error.is_some(),
+        _ => false,
+    }
+}
+
 /// The driver's text without its labels and topology.
 fn message(error: &DriverError) -> String {
     let text = error.to_string();

@@ -19,9 +19,10 @@ use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
 use super::stream::MongoStream;
-use super::task::{in_transaction, on_runtime};
+use super::task::{Wanted, on_runtime, reading};
 use super::values::{document, free};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
 use crate::runtime;
@@ -46,8 +47,8 @@ pub(super) struct MongoSession {
     store: Arc<Store>,
     state: State,
     began: Option<Began>,
-    /// Given back by the drop.
-    _place: Pooled<Places>,
+    /// Given back when neither the session nor a command that was left needs it.
+    place: Arc<Pooled<Places>>,
 }
 
 /// The transaction's session on its way through a command, and what the command gave.
@@ -55,29 +56,62 @@ pub(super) type Done<T> = (Option<Box<ClientSession>>, Result<T>);
 
 impl MongoSession {
     pub(super) fn new(store: &Arc<Store>, place: Pooled<Places>) -> Self {
-        Self { store: Arc::clone(store), state: State::None, began: None, _place: place }
+        Self { store: Arc::clone(store), state: State::None, began: None, place: Arc::new(place) }
     }
 
-    /// Runs a command, with the transaction's session where there is one.
-    pub(super) async fn run<T, F>(
+    /// Runs a command, with the transaction's session where there is one. `None` where it is not answered in time.
+    async fn run<T, F>(
         &mut self,
-        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F,
-    ) -> Result<T>
+        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
+    ) -> Result<Option<T>>
     where
         T: Send + 'static,
         F: Future<Output = Done<T>> + Send + 'static,
     {
         let session = self.lend()?;
         let lent = session.is_some();
-        let work = work(Arc::clone(&self.store), session);
-        let (session, outcome) = if lent { in_transaction(work).await? } else { on_runtime(work).await? };
+        let (place, wanted) = (Arc::clone(&self.place), Wanted::default());
+        let work = work(Arc::clone(&self.store), session, wanted.clone());
+        let work = async move {
+            let done = work.await;
+            drop(place);
+            done
+        };
+        let done = Deadline::after(self.store.timeout).bound(reading(work, wanted, lent)).await;
+        let Some(done) = done else { return Ok(None) };
+        let (session, outcome) = done?;
         if lent {
             self.state = match (&outcome, session) {
                 (Ok(_), Some(session)) => State::Open(session),
                 _ => State::Broken("one of its commands has failed"),
             };
         }
-        outcome
+        outcome.map(Some)
+    }
+
+    /// Runs a command that reads.
+    async fn read<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Done<T>> + Send + 'static,
+    {
+        self.run(work).await?.ok_or_else(|| no_answer("mongodb"))
+    }
+
+    /// Runs a command that writes. Where it is no transaction's and is not answered, nobody knows what it did.
+    async fn write<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Done<T>> + Send + 'static,
+    {
+        let alone = matches!(self.state, State::None);
+        let outcome = self.run(|store, session, _| work(store, session)).await?;
+        outcome.ok_or_else(|| if alone { unknown(&no_answer("mongodb")) } else { no_answer("mongodb") })
+    }
+
+    /// What a stream's batches hold besides the stream.
+    pub(super) fn place(&self) -> Arc<Pooled<Places>> {
+        Arc::clone(&self.place)
     }
 
     /// Takes the transaction's session out; until it is put back the transaction counts as left.
@@ -145,19 +179,27 @@ fn check_isolation(options: &TransactionOptions) -> Result<()> {
 impl Session for MongoSession {
     async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
         let plan = plan(&statement)?;
-        self.run(move |store, session| commands::query(store, session, plan, statement.parameters)).await
+        if plan.command.writes() {
+            return self
+                .write(move |store, session| {
+                    commands::query(store, session, plan, statement.parameters, Wanted::default())
+                })
+                .await;
+        }
+        self.read(move |store, session, wanted| commands::query(store, session, plan, statement.parameters, wanted))
+            .await
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64> {
         let plan = plan(&statement)?;
         if !plan.command.touches_several() || !self.store.has_transactions || !matches!(self.state, State::None) {
-            return self.run(move |store, session| commands::execute(store, session, plan)).await;
+            return self.write(move |store, session| commands::execute(store, session, plan)).await;
         }
         let mut attempt = 0;
         loop {
             self.begin(&TransactionOptions::default()).await?;
             let plan = Arc::clone(&plan);
-            let outcome = self.run(move |store, session| commands::execute(store, session, plan)).await;
+            let outcome = self.write(move |store, session| commands::execute(store, session, plan)).await;
             match self.end(outcome).await {
                 Err(error) if may_repeat(&error, &mut attempt).await => {}
                 outcome => return outcome,
@@ -167,13 +209,13 @@ impl Session for MongoSession {
 
     async fn explain(&mut self, statement: Statement) -> Result<Value> {
         let plan = plan(&statement)?;
-        self.run(move |store, session| commands::explain(store, session, plan, statement.parameters)).await
+        self.read(move |store, session, _| commands::explain(store, session, plan, statement.parameters)).await
     }
 
     async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
         let plan = plan(&statement)?;
         if rows.len() < 2 || matches!(self.state, State::Open(_)) {
-            return self.run(move |store, session| commands::insert(store, session, plan, rows)).await;
+            return self.write(move |store, session| commands::insert(store, session, plan, rows)).await;
         }
         // All or none: several documents are one only inside a transaction.
         self.begin(&TransactionOptions::default()).await.map_err(|error| match error.kind() {
@@ -184,7 +226,7 @@ impl Session for MongoSession {
             .with("backend", "mongodb"),
             _ => error,
         })?;
-        let outcome = self.run(move |store, session| commands::insert(store, session, plan, rows)).await;
+        let outcome = self.write(move |store, session| commands::insert(store, session, plan, rows)).await;
         self.end(outcome).await
     }
 
@@ -201,7 +243,7 @@ impl Session for MongoSession {
             return Err(Error::invalid_query("a command for mongodb holds its values itself and takes no parameters"));
         }
         let command = document(command)?;
-        self.run(move |store, session| commands::native(store, session, command)).await
+        self.write(move |store, session| commands::native(store, session, command)).await
     }
 
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
@@ -212,14 +254,15 @@ impl Session for MongoSession {
                 .with("backend", "mongodb"));
         }
         let store = Arc::clone(&self.store);
-        let session = on_runtime(async move {
+        let starting = on_runtime(async move {
             let mut session = store.client.start_session().await?;
             let transaction = session.start_transaction();
             let transaction = transaction.read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority());
             transaction.await?;
             Ok(Box::new(session))
-        })
-        .await?;
+        });
+        let session =
+            Deadline::after(self.store.timeout).bound(starting).await.ok_or_else(|| no_answer("mongodb"))??;
         let session = session.map_err(|error: DriverError| translate(&error, None))?;
         self.began = Some(Began::new(&self.store, session.id().clone()));
         self.state = State::Open(session);
@@ -236,7 +279,12 @@ impl Session for MongoSession {
             }
         };
         let task = runtime::handle().spawn(commit(session));
-        let outcome = task.await.map_err(|error| Error::internal(format!("a task of the driver ended: {error}")))?;
+        let outcome = match Deadline::after(self.store.timeout).bound(task).await {
+            Some(ended) => {
+                ended.map_err(|error| Error::internal(format!("a task of the driver ended: {error}"))).flatten()
+            }
+            None => Err(unknown_commit(&no_answer("mongodb"))),
+        };
         (self.state, self.began) = (State::None, None);
         outcome
     }
@@ -244,7 +292,8 @@ impl Session for MongoSession {
     async fn rollback(&mut self) -> Result<()> {
         if let State::Open(mut session) = std::mem::replace(&mut self.state, State::None) {
             // A failure to abort leaves the transaction to the server's own deadline; its effect is gone either way.
-            in_transaction(async move { session.abort_transaction().await }).await?.ok();
+            let abort = reading(async move { session.abort_transaction().await }, Wanted::default(), true);
+            Deadline::after(self.store.timeout).bound(abort).await;
         }
         self.began = None;
         Ok(())
@@ -275,14 +324,15 @@ async fn commit(mut session: Box<ClientSession>) -> Result<()> {
         }
         attempt += 1;
         if attempt == COMMIT_ATTEMPTS {
-            let reason = translate(&error, None);
-            return Err(Error::new(
-                Kind::OutcomeUnknown,
-                format!("the transaction may or may not be committed: {}", reason.message()),
-            ));
+            return Err(unknown_commit(&translate(&error, None)));
         }
         tokio::time::sleep(COMMIT_PAUSE * attempt).await;
     }
+}
+
+fn unknown_commit(reason: &Error) -> Error {
+    let message = format!("the transaction may or may not be committed: {}", reason.message());
+    Error::new(Kind::OutcomeUnknown, message)
 }
 
 /// A document of the server as a value, what has no type of ours as its extended JSON (`{"$minKey": 1}`).

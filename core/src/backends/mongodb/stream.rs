@@ -1,6 +1,7 @@
 //! Streams over a cursor of the server, a batch at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::bson::raw::RawDocumentBuf;
@@ -12,8 +13,9 @@ use super::compile::{Command, Plan};
 use super::error::translate;
 use super::rows::MongoRows;
 use super::session::MongoSession;
-use super::task::{in_transaction, on_runtime};
+use super::task::{Wanted, reading};
 use crate::backend::{RowBatches, Rows, Session};
+use crate::backends::deadline::{Deadline, no_answer};
 use crate::error::{Error, Result};
 use crate::value::Value;
 
@@ -29,6 +31,8 @@ pub(super) struct MongoStream {
     plan: Arc<Plan>,
     open: Option<Open>,
     size: usize,
+    /// The deadline of one batch.
+    limit: Option<Duration>,
 }
 
 impl MongoStream {
@@ -42,7 +46,7 @@ impl MongoStream {
             return Err(Error::internal("only a find is streamed"));
         };
         if *limit == Some(0) {
-            return Ok(Self { session: Some(session), plan, open: None, size });
+            return Ok(Self { session: Some(session), plan, open: None, size, limit: None });
         }
         let filter = find_filter(&plan, filter, *keyed, &parameters)?;
         let (store, transaction) = session.for_stream()?;
@@ -50,24 +54,28 @@ impl MongoStream {
         let options = find_options(&store, &plan.command, batch);
         let documents = store.database.collection::<RawDocumentBuf>(&plan.layout.collection);
         let lent = transaction.is_some();
+        let (limit, place) = (store.timeout, session.place());
         let work = async move {
+            let _place = place;
             let find = documents.find(filter).with_options(options);
             Ok::<_, DriverError>(match transaction {
                 Some(mut session) => Open::Shared(find.session(&mut *session).await?, session),
                 None => Open::Own(find.await?),
             })
         };
-        let open = if lent { in_transaction(work).await? } else { on_runtime(work).await? };
+        let opened = Deadline::after(limit).bound(reading(work, Wanted::default(), lent)).await;
+        let open = opened.ok_or_else(|| no_answer("mongodb"))??;
         let open = open.map_err(|error| translate(&error, Some(&plan.layout)))?;
-        Ok(Self { session: Some(session), plan, open: Some(open), size })
+        Ok(Self { session: Some(session), plan, open: Some(open), size, limit })
     }
 }
 
 /// Reads up to `size` documents; the cursor comes back unless it is at its end.
-async fn batch(mut open: Open, plan: Arc<Plan>, size: usize) -> Result<(Open, MongoRows, bool)> {
+async fn batch(mut open: Open, plan: Arc<Plan>, size: usize, wanted: Wanted) -> Result<(Open, MongoRows, bool)> {
     let failed = |error: DriverError| translate(&error, Some(&plan.layout));
     let mut rows = MongoRows::new(&plan.reading);
     while rows.len() < size {
+        wanted.check()?;
         let more = match &mut open {
             Open::Own(cursor) => cursor.advance().await,
             Open::Shared(cursor, session) => cursor.advance(session).await,
@@ -88,8 +96,16 @@ impl RowBatches for MongoStream {
     async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
         let Some(open) = self.open.take() else { return Ok(None) };
         let lent = matches!(open, Open::Shared(..));
-        let work = batch(open, Arc::clone(&self.plan), self.size);
-        let (open, rows, ended) = if lent { in_transaction(work).await?? } else { on_runtime(work).await?? };
+        let wanted = Wanted::default();
+        let work = batch(open, Arc::clone(&self.plan), self.size, wanted.clone());
+        let place = self.session.as_ref().map(|session| session.place());
+        let work = async move {
+            let done = work.await;
+            drop(place);
+            done
+        };
+        let done = Deadline::after(self.limit).bound(reading(work, wanted, lent)).await;
+        let (open, rows, ended) = done.ok_or_else(|| no_answer("mongodb"))???;
         match open {
             Open::Shared(_, session) if ended => {
                 if let Some(home) = &mut self.session {

@@ -1,6 +1,7 @@
 //! Opening connections.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx_core::connection::{ConnectOptions, Connection};
@@ -12,7 +13,8 @@ use sqlx_mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 
 use super::error::translate;
 use crate::backends::sql::connecting::unreachable;
-use crate::backends::sql::no_delay::send_at_once;
+use crate::backends::sql::register::{Entry, Register};
+use crate::backends::sql::socket::set_up;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
@@ -27,6 +29,7 @@ const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR
 pub(super) struct Opener {
     config: Arc<Config>,
     is_mariadb: Arc<OnceLock<bool>>,
+    open: Register<u64>,
 }
 
 /// A connection and what the server said at its beginning.
@@ -39,11 +42,17 @@ pub(super) struct Link {
     pub(super) notices_conflicts: bool,
     /// The most bytes of one statement with its parameters.
     pub(super) packet: usize,
+    _entry: Entry<u64>,
 }
 
 impl Opener {
     pub(super) fn new(config: &Arc<Config>, is_mariadb: &Arc<OnceLock<bool>>) -> Self {
-        Self { config: Arc::clone(config), is_mariadb: Arc::clone(is_mariadb) }
+        Self { config: Arc::clone(config), is_mariadb: Arc::clone(is_mariadb), open: Register::default() }
+    }
+
+    /// The deadline of one statement.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        self.config.statement_timeout
     }
 
     async fn open(&self) -> Result<MySqlConnection> {
@@ -52,7 +61,7 @@ impl Opener {
         for endpoint in &server.endpoints {
             match options(&self.config, server, endpoint)?.connect().await {
                 Ok(connection) => {
-                    send_at_once(endpoint);
+                    set_up(endpoint, &self.config);
                     return Ok(connection);
                 }
                 Err(error) => failures.push((endpoint, translate(error, None))),
@@ -66,6 +75,20 @@ impl Opener {
         let mut connection = self.open().await?;
         let kill = raw_sql(AssertSqlSafe(format!("KILL QUERY {id}")));
         connection.execute(kill).await.map_err(|error| translate(error, None))?;
+        connection.close().await.map_err(|error| translate(error, None))
+    }
+
+    /// Ends the connections that are still open on the server, whoever holds them here.
+    pub(super) async fn end_all(&self) -> Result<()> {
+        let open = self.open.all();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.open().await?;
+        for id in open {
+            // One that has ended meanwhile is unknown.
+            let _ = connection.execute(raw_sql(AssertSqlSafe(format!("KILL {id}")))).await;
+        }
         connection.close().await.map_err(|error| translate(error, None))
     }
 
@@ -112,6 +135,7 @@ impl Manager for Opener {
             is_mariadb,
             notices_conflicts,
             packet: usize::try_from(packet).unwrap_or(usize::MAX),
+            _entry: self.open.enter(id),
         })
     }
 

@@ -45,6 +45,11 @@ pub(super) fn is_survivable(error: &SqlxError) -> bool {
     }
 }
 
+/// Whether the answer is lost with this error, so that nobody knows whether the statement took effect.
+pub(super) fn is_lost(error: &SqlxError) -> bool {
+    !matches!(error, SqlxError::Database(_) | SqlxError::Encode(_))
+}
+
 /// Whether the server has rolled the whole transaction back with this error.
 pub(super) fn ends_transaction(error: &SqlxError) -> bool {
     matches!(number(error), Some(1213 | 1020))

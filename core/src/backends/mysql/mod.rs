@@ -26,6 +26,7 @@ use self::insert::WritePlan;
 use self::session::MysqlSession;
 use self::values::stored_decimal;
 use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
+use crate::backends::deadline::Deadline;
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
@@ -66,6 +67,8 @@ static SHARDED: Capabilities = Capabilities { foreign_keys: false, ..CAPABILITIE
 
 /// How long `close` waits for work under way.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the server may take to end what was not given back then.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// A MySQL or MariaDB database.
 pub(crate) struct Mysql {
@@ -140,8 +143,10 @@ impl Backend for Mysql {
 
     async fn close(&self) -> Result<()> {
         let report = self.pool.close(CLOSE_DEADLINE).await;
-        // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
+        // What is still out, such as a forgotten transaction, can only be dropped now; the server ends it already.
         self.closed.store(true, Ordering::Release);
+        // Where the server cannot be reached there is nothing left to end.
+        let _ = Deadline::within(LAST_CHANCE).bound(self.pool.manager().end_all()).await;
         report.outcome()
     }
 

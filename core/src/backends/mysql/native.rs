@@ -29,6 +29,9 @@ const TRANSACTION_COMMANDS: [&str; 9] =
 const DEFINITIONS: [&str; 10] =
     ["create", "alter", "drop", "truncate", "rename", "grant", "revoke", "analyze", "optimize", "repair"];
 
+/// Commands that only ask.
+const QUESTIONS: [&str; 5] = ["select", "show", "explain", "describe", "desc"];
+
 /// The text of a statement and its parameters.
 pub(super) fn read(statement: &Value, parameters: &Value) -> Result<(String, Vec<Value>)> {
     let text = statement.as_text().ok_or_else(|| Error::invalid_query("a statement for mysql is text"))?;
@@ -47,6 +50,11 @@ pub(super) fn read(statement: &Value, parameters: &Value) -> Result<(String, Vec
         return Err(Error::unsupported("mysql: LOAD DATA is not served").with("backend", "mysql"));
     }
     Ok((text.to_owned(), parameters))
+}
+
+/// Whether a statement only asks.
+pub(super) fn is_question(text: &str) -> bool {
+    QUESTIONS.contains(&first_word(text).as_str())
 }
 
 /// Refuses what would commit the transaction around it.

@@ -24,7 +24,7 @@ use sqlx_mysql::{MySqlArguments, MySqlConnection};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::error::{ends_transaction, is_missing_index, is_stale_plan, is_survivable, translate};
+use super::error::{ends_transaction, is_lost, is_missing_index, is_stale_plan, is_survivable, translate};
 use super::hint::without_hint;
 use super::insert::WritePlan;
 use super::rows::MysqlRows;
@@ -32,6 +32,7 @@ use super::stream::MysqlStream;
 use super::values::Parameter;
 use super::{insert, native};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{Manager, Pooled};
 use crate::runtime;
@@ -62,6 +63,17 @@ pub(super) enum Request {
     Command(String),
     /// A statement of the user.
     Native(String, Vec<Value>),
+}
+
+impl Request {
+    /// Whether it may change rows. Commands say themselves what a lost answer means.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Statement(statement, _) => !statement.text.starts_with("SELECT"),
+            Self::Command(_) => false,
+            Self::Native(text, _) => !native::is_question(text),
+        }
+    }
 }
 
 /// What it answered.
@@ -100,6 +112,10 @@ pub(super) struct MysqlSession {
     in_transaction: bool,
     /// Whether the server has rolled the transaction back by itself.
     aborted: bool,
+    /// Whether the server may have closed the connection while it idled.
+    doubtful: bool,
+    /// That of the statement under way.
+    deadline: Deadline,
 }
 
 /// Executes a statement and collects its rows.
@@ -161,7 +177,9 @@ pub(super) async fn rest(mut link: Pooled<Opener>, rollback: bool) {
 
 impl MysqlSession {
     pub(super) fn new(link: Pooled<Opener>, closed: &Arc<AtomicBool>) -> Self {
-        Self { place: Place::Here(link), closed: Arc::clone(closed), in_transaction: false, aborted: false }
+        let doubtful = link.is_doubtful();
+        let (closed, deadline) = (Arc::clone(closed), Deadline::default());
+        Self { place: Place::Here(link), closed, in_transaction: false, aborted: false, doubtful, deadline }
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
@@ -206,8 +224,28 @@ impl MysqlSession {
         self.place = Place::Here(link);
     }
 
-    /// Sends a request; it goes to its end, whoever waits for it.
+    /// Sends a request; it goes to its end, whoever waits for it. The answer is waited for until the deadline of one
+    /// statement.
     pub(super) async fn ask(&mut self, request: Request) -> Result<Outcome<Answer>> {
+        self.deadline = Deadline::after(self.link()?.manager().limit());
+        if self.doubtful && !self.in_transaction && request.writes() {
+            self.prove().await?;
+        }
+        self.ask_again(request).await
+    }
+
+    /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
+    /// the connection, another one is opened.
+    async fn prove(&mut self) -> Result<()> {
+        match self.ask_again(Request::Command("SELECT 1".to_owned())).await? {
+            Err(error) if !is_survivable(&error) => self.reconnect().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a request within the deadline of the one before.
+    async fn ask_again(&mut self, request: Request) -> Result<Outcome<Answer>> {
+        let is_lone_write = !self.in_transaction && request.writes();
         let mut link = self.take()?;
         let (id, manager) = (link.id, Arc::clone(link.manager()));
         // Who drops the future in the middle drops a connection that cannot be used again.
@@ -221,12 +259,20 @@ impl MysqlSession {
         });
         self.place = Place::Running(running, id, manager);
         let Place::Running(running, ..) = &mut self.place else { return Err(Error::internal("mysql: no request")) };
-        let (link, outcome) = running.await;
+        // A request without an answer stays where it is, and the session's end brings it to rest.
+        let Some((link, outcome)) = self.deadline.bound(running).await else {
+            let error = no_answer("mysql");
+            return Err(if is_lone_write { unknown(&error) } else { error });
+        };
         self.put_back(link);
         if let Err(error) = &outcome {
             self.aborted = self.in_transaction && ends_transaction(error);
         }
-        Ok(outcome)
+        self.doubtful &= outcome.as_ref().is_err_and(|error| !is_survivable(error));
+        match outcome {
+            Err(error) if is_lone_write && is_lost(&error) => Err(unknown(&translate(error, None))),
+            outcome => Ok(outcome),
+        }
     }
 
     /// Executes a compiled statement.
@@ -238,7 +284,7 @@ impl MysqlSession {
         if alone && reads && outcome.as_ref().is_err_and(|error| !is_survivable(error)) {
             // The server has closed the connection while it idled, or just now; reading again does no harm.
             self.reconnect().await?;
-            outcome = self.ask(Request::Statement(Box::new(statement), persistent)).await?;
+            outcome = self.ask_again(Request::Statement(Box::new(statement), persistent)).await?;
         } else if outcome.as_ref().is_err_and(is_stale_plan) {
             // The server refused to execute it, so that preparing it anew executes it once.
             outcome = self.ask(Request::Statement(Box::new(statement), false)).await?;
@@ -264,15 +310,16 @@ impl MysqlSession {
         matches!(&self.place, Place::Here(link) if link.is_poisoned())
     }
 
-    /// Puts a new connection into the place of one that is lost.
+    /// Puts a new connection into the place of one that is lost, within the deadline of the statement.
     async fn reconnect(&mut self) -> Result<()> {
         let Place::Here(link) = &mut self.place else { return Err(Error::internal("mysql: the connection is busy")) };
         let manager = Arc::clone(link.manager());
-        let opened = runtime::handle().spawn(async move { manager.connect().await }).await;
-        let opened =
-            opened.map_err(|error| Error::internal(format!("a task that opens a connection ended: {error}")))?;
-        **link = opened?;
+        let opening = runtime::handle().spawn(async move { manager.connect().await });
+        let opened = self.deadline.bound(opening).await.ok_or_else(|| no_answer("mysql"))?;
+        **link =
+            opened.map_err(|error| Error::internal(format!("a task that opens a connection ended: {error}")))??;
         link.clear_poison();
+        self.doubtful = false;
         Ok(())
     }
 }
@@ -343,12 +390,13 @@ impl Session for MysqlSession {
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
         let mut outcome = self.command(text.as_str()).await;
-        if self.is_lost() && !self.closed.load(Ordering::Acquire) {
+        if self.is_lost() && !self.closed.load(Ordering::Acquire) && !self.deadline.is_over() {
             // Nothing was done on the connection that is lost.
             self.reconnect().await?;
             outcome = self.command(text).await;
         }
-        self.in_transaction = outcome.is_ok();
+        // One that was not answered may still begin, and is then rolled back with the session.
+        self.in_transaction = outcome.is_ok() || matches!(self.place, Place::Running(..));
         outcome
     }
 
@@ -358,7 +406,7 @@ impl Session for MysqlSession {
             return Err(error);
         }
         let outcome = self.command("COMMIT").await;
-        if self.is_lost() {
+        if self.is_lost() || matches!(self.place, Place::Running(..)) {
             let lost = outcome.err().map_or_else(String::new, |error| format!(": {}", error.message()));
             return Err(Error::new(Kind::OutcomeUnknown, format!("the connection was lost while committing{lost}")));
         }
@@ -381,9 +429,12 @@ impl Session for MysqlSession {
             self.in_transaction = false;
             return Ok(());
         }
-        self.command("ROLLBACK").await?;
-        self.in_transaction = false;
-        Ok(())
+        let outcome = self.command("ROLLBACK").await;
+        if outcome.is_ok() || self.is_lost() {
+            self.in_transaction = false;
+            return Ok(());
+        }
+        if matches!(self.place, Place::Running(..)) { Ok(()) } else { outcome }
     }
 
     async fn savepoint(&mut self, depth: usize) -> Result<()> {

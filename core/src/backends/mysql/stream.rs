@@ -23,6 +23,7 @@ use super::rows::MysqlRows;
 use super::session::{MysqlSession, rest};
 use super::values::Parameter;
 use crate::backend::{RowBatches, Rows, Session, Statement};
+use crate::backends::deadline::{Deadline, no_answer};
 use crate::error::Result;
 use crate::pool::Pooled;
 use crate::runtime;
@@ -69,6 +70,7 @@ async fn read(
 ) -> Pooled<Opener> {
     link.poison();
     let (id, manager) = (link.id, Arc::clone(link.manager()));
+    let limit = manager.limit();
     let mut arguments = MySqlArguments::default();
     for value in &statement.parameters {
         if let Err(error) = arguments.add(Parameter(value)) {
@@ -81,11 +83,17 @@ async fn read(
     let mut stream = link.connection.fetch_many(query);
     let mut batch = MysqlRows::new(&statement.kinds);
     let outcome = loop {
-        let row = match stream.try_next().await {
-            Ok(Some(Either::Right(row))) => row,
-            Ok(Some(Either::Left(_))) => continue,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
+        // While nobody takes a batch nothing is read, so the deadline is that of one row.
+        let row = match Deadline::after(limit).bound(stream.try_next()).await {
+            Some(Ok(Some(Either::Right(row)))) => row,
+            Some(Ok(Some(Either::Left(_)))) => continue,
+            Some(Ok(None)) => break Ok(()),
+            Some(Err(error)) => break Err(error),
+            None => {
+                let _ = send.send(Err(no_answer("mysql"))).await;
+                drop(stream);
+                return link;
+            }
         };
         if let Err(error) = batch.push(&row) {
             let _ = send.send(Err(error)).await;

@@ -1,6 +1,7 @@
 //! Opening connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx_core::connection::{ConnectOptions, Connection};
@@ -10,7 +11,8 @@ use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use super::dialect;
 use super::error::translate;
 use crate::backends::sql::connecting::unreachable;
-use crate::backends::sql::no_delay::send_at_once;
+use crate::backends::sql::register::{Entry, Register};
+use crate::backends::sql::socket::set_up;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Manager;
@@ -21,6 +23,7 @@ const STATEMENT_CACHE: usize = 256;
 /// Opens connections.
 pub(super) struct Opener {
     config: Arc<Config>,
+    open: Register<i32>,
 }
 
 /// A connection and its number on the server.
@@ -28,16 +31,22 @@ pub(super) struct Link {
     pub(super) connection: PgConnection,
     /// The process that serves it; 0 behind a proxy, where it changes.
     pub(super) process: i32,
+    _entry: Option<Entry<i32>>,
 }
 
 impl Opener {
     pub(super) fn new(config: &Arc<Config>) -> Self {
-        Self { config: Arc::clone(config) }
+        Self { config: Arc::clone(config), open: Register::default() }
     }
 
     /// Whether a proxy gives each transaction another session.
     pub(super) fn is_proxied(&self) -> bool {
         self.config.parameters.truth("pgbouncer").unwrap_or(false)
+    }
+
+    /// The deadline of one statement.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        self.config.statement_timeout
     }
 
     fn server(&self) -> Result<&Server> {
@@ -51,7 +60,7 @@ impl Opener {
         for endpoint in &server.endpoints {
             match options(&self.config, server, endpoint)?.connect().await {
                 Ok(connection) => {
-                    send_at_once(endpoint);
+                    set_up(endpoint, &self.config);
                     return Ok(connection);
                 }
                 Err(error) => failures.push((endpoint, translate(error))),
@@ -67,6 +76,20 @@ impl Opener {
         asked.fetch_one(&mut connection).await.map_err(translate)?;
         connection.close().await.map_err(translate)
     }
+
+    /// Ends the connections that are still open on the server, whoever holds them here.
+    pub(super) async fn end_all(&self) -> Result<()> {
+        let open = self.open.all();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.open().await?;
+        for process in open {
+            let asked = query_scalar::<_, bool>("SELECT pg_terminate_backend($1)").bind(process);
+            asked.fetch_one(&mut connection).await.map_err(translate)?;
+        }
+        connection.close().await.map_err(translate)
+    }
 }
 
 #[async_trait]
@@ -76,7 +99,7 @@ impl Manager for Opener {
     async fn connect(&self) -> Result<Link> {
         let mut connection = self.open().await?;
         if self.is_proxied() {
-            return Ok(Link { connection, process: 0 });
+            return Ok(Link { connection, process: 0, _entry: None });
         }
         // A client that has gone must not leave its statement running.
         let setup = "SELECT pg_backend_pid(), set_config('client_connection_check_interval', '2s', false)";
@@ -93,7 +116,7 @@ impl Manager for Opener {
                 }
                 Err(error) => return Err(translate(error)),
             };
-        Ok(Link { connection, process: row.0 })
+        Ok(Link { connection, process: row.0, _entry: Some(self.open.enter(row.0)) })
     }
 
     fn is_usable(&self, _connection: &Link) -> bool {
@@ -174,9 +197,6 @@ fn refuse_unserved(config: &Config) -> Result<()> {
     unless("options", &[])?;
     if parameters.secret("sslpassword").is_some() {
         return refuse("sslpassword");
-    }
-    if parameters.span("tcp_user_timeout").is_some() {
-        return refuse("tcp_user_timeout");
     }
     Ok(())
 }

@@ -37,6 +37,16 @@ pub(super) fn is_survivable(error: &SqlxError) -> bool {
     }
 }
 
+/// Whether the answer is lost with this error, so that nobody knows whether the statement took effect.
+pub(super) fn is_lost(error: &SqlxError) -> bool {
+    match error {
+        // The server's own word, but for a crash, which may have come after the commit.
+        SqlxError::Database(error) => error.code().as_deref() == Some("57P02"),
+        SqlxError::Encode(_) => false,
+        _ => true,
+    }
+}
+
 /// Whether a cached statement no longer fits the table, so that preparing it anew helps.
 pub(super) fn is_stale_plan(error: &SqlxError) -> bool {
     let SqlxError::Database(error) = error else { return false };

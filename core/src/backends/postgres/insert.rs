@@ -9,6 +9,7 @@ use super::dialect::{Postgres, column_type, is_counted, quote};
 use super::session::PostgresSession;
 use super::wire::{sized, write_sized};
 use crate::backend::{Rows, Statement};
+use crate::backends::deadline::unknown;
 use crate::backends::sql::{Dialect, for_column, is_json, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType};
@@ -98,7 +99,10 @@ pub(super) async fn insert(
         vec![if plan.counted.is_some() { found.cell(0, 0)?.to_value()?.as_int() } else { None }; count]
     };
     if let (Some(counted), Some(largest)) = (&plan.counted, largest) {
-        session.rows(&of_number(&counted.advance, largest)).await?;
+        let advanced = session.rows(&of_number(&counted.advance, largest)).await;
+        // The rows are in the table, so that inserting them again would not do.
+        let is_alone = !session.is_in_transaction();
+        advanced.map_err(|error| if is_alone && error.is_retryable() { unknown(&error) } else { error })?;
     }
     Ok(keys)
 }
@@ -130,9 +134,10 @@ async fn copy(session: &mut PostgresSession, plan: &Arc<InsertPlan>, rows: &Arc<
     let data = data.await?;
     // The driver cannot go on with a connection whose COPY was left in the middle, so until its end it counts as dirty.
     session.mark_dirty(true);
-    let outcome = send(session.started()?, &plan.copy, &data).await;
+    let (connection, deadline) = session.started()?;
+    let outcome = deadline.bound(send(connection, &plan.copy, &data)).await;
     session.mark_dirty(false);
-    let row = outcome.as_ref().err().and_then(failed_row);
+    let row = outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).and_then(failed_row);
     let outcome = session.ended(outcome);
     outcome.map_err(|error| match row {
         Some(row) => error.with("row", row),

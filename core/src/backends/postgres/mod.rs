@@ -23,6 +23,7 @@ use self::connection::Opener;
 use self::insert::InsertPlan;
 use self::session::PostgresSession;
 use crate::backend::{Access, Backend, Capabilities, Insert, Introspection, Operation, Session, Statement};
+use crate::backends::deadline::Deadline;
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::Config;
@@ -60,6 +61,8 @@ static CAPABILITIES: Capabilities = Capabilities {
 
 /// How long `close` waits for work under way.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the server may take to end what was not given back then.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// A PostgreSQL database.
 pub(crate) struct Postgres {
@@ -139,8 +142,10 @@ impl Backend for Postgres {
 
     async fn close(&self) -> Result<()> {
         let report = self.pool.close(CLOSE_DEADLINE).await;
-        // What is still out, such as a forgotten transaction, can only be dropped now, which rolls it back.
+        // What is still out, such as a forgotten transaction, can only be dropped now; the server ends it already.
         self.closed.store(true, Ordering::Release);
+        // Where the server cannot be reached there is nothing left to end.
+        let _ = Deadline::within(LAST_CHANCE).bound(self.pool.manager().end_all()).await;
         report.outcome()
     }
 

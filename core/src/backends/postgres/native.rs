@@ -143,7 +143,8 @@ pub(super) async fn execute(session: &mut PostgresSession, text: &str, parameter
         // To learn the types a statement is named, and a session of the proxy may have one of that name from another client.
         session.command("DEALLOCATE ALL").await?;
     }
-    let outcome = run(session.started()?, text, parameters).await;
+    let (connection, deadline) = session.started()?;
+    let outcome = deadline.bound(run(connection, text, parameters)).await;
     match session.ended(outcome) {
         Ok(outcome) => outcome,
         Err(error) if error.kind() == Kind::Backend => {

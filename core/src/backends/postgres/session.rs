@@ -22,12 +22,13 @@ use sqlx_postgres::{PgArguments, PgConnection};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::error::{is_stale_plan, is_survivable, translate};
+use super::error::{is_lost, is_stale_plan, is_survivable, translate};
 use super::rows::PostgresRows;
 use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{Manager, Pooled};
 use crate::runtime;
@@ -62,6 +63,12 @@ pub(super) struct PostgresSession {
     aborted: bool,
     /// Whether the savepoint [`WRITE`] is set.
     write_point: bool,
+    /// Whether the server may have closed the connection while it idled.
+    doubtful: bool,
+    /// Whether a write was sent outside a transaction and its answer is lost.
+    unanswered: bool,
+    /// That of the statement under way.
+    deadline: Deadline,
 }
 
 /// Executes a statement and collects its rows.
@@ -85,6 +92,15 @@ async fn fetch(connection: &mut PgConnection, statement: &Statement, persistent:
     Ok(Fetched { rows: malformed.map_or(Ok(rows), Err), affected })
 }
 
+/// Whether a statement ended with an error of this kind.
+fn failed_with<T>(outcome: Option<&Result<T, SqlxError>>, is_kind: impl FnOnce(&SqlxError) -> bool) -> bool {
+    outcome.is_some_and(|outcome| outcome.as_ref().is_err_and(is_kind))
+}
+
+fn table_changed(error: &Error) -> Error {
+    Error::new(Kind::TransactionConflict, format!("the table was changed meanwhile: {}", error.message()))
+}
+
 /// What a statement gave.
 struct Fetched {
     rows: Result<PostgresRows>,
@@ -94,8 +110,18 @@ struct Fetched {
 impl PostgresSession {
     pub(super) fn new(link: Pooled<Opener>, closed: &Arc<AtomicBool>) -> Self {
         let closed = Arc::clone(closed);
-        let (in_transaction, busy, aborted, write_point) = (false, false, false, false);
-        Self { link: Some(link), closed, in_transaction, busy, aborted, write_point }
+        let doubtful = link.is_doubtful();
+        Self {
+            link: Some(link),
+            closed,
+            in_transaction: false,
+            busy: false,
+            aborted: false,
+            write_point: false,
+            doubtful,
+            unanswered: false,
+            deadline: Deadline::default(),
+        }
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
@@ -117,21 +143,38 @@ impl PostgresSession {
         self.link.as_mut().expect("the connection is present until drop")
     }
 
-    /// The connection for one statement; to be followed by [`Self::ended`].
-    pub(super) fn started(&mut self) -> Result<&mut PgConnection> {
-        self.check()?;
-        self.busy = true;
-        Ok(&mut self.link().connection)
+    /// The connection for one statement, and the statement's deadline; to be followed by [`Self::ended`].
+    pub(super) fn started(&mut self) -> Result<(&mut PgConnection, Deadline)> {
+        self.deadline = Deadline::after(self.link().manager().limit());
+        self.again()
     }
 
-    /// Notes how a statement ended. Its error breaks the caller's transaction, as PostgreSQL has it.
-    pub(super) fn ended<T>(&mut self, outcome: Result<T, SqlxError>) -> Result<T> {
+    /// The connection for another try of the same statement.
+    fn again(&mut self) -> Result<(&mut PgConnection, Deadline)> {
+        self.check()?;
+        (self.busy, self.unanswered) = (true, false);
+        let deadline = self.deadline;
+        Ok((&mut self.link().connection, deadline))
+    }
+
+    /// Notes how a statement ended, if it did within its deadline. Its error breaks the caller's transaction, as PostgreSQL
+    /// has it.
+    pub(super) fn ended<T>(&mut self, outcome: Option<Result<T, SqlxError>>) -> Result<T> {
         self.busy = false;
-        if let Err(error) = &outcome {
-            if !is_survivable(error) {
-                self.link().poison();
-            }
+        let Some(outcome) = outcome else {
+            self.link().poison();
+            (self.aborted, self.unanswered) = (self.in_transaction, !self.in_transaction);
+            return Err(no_answer("postgres"));
+        };
+        let error = outcome.as_ref().err();
+        if let Some(error) = error {
+            self.unanswered = !self.in_transaction && is_lost(error);
             self.aborted = self.in_transaction && !matches!(error, SqlxError::Encode(_));
+        }
+        if error.is_none_or(is_survivable) {
+            self.doubtful = false;
+        } else {
+            self.link().poison();
         }
         outcome.map_err(translate)
     }
@@ -152,7 +195,8 @@ impl PostgresSession {
 
     /// Executes commands without parameters.
     pub(super) async fn command(&mut self, text: &str) -> Result<()> {
-        let outcome = raw_sql(AssertSqlSafe(text.to_owned())).execute(self.started()?).await;
+        let (connection, deadline) = self.started()?;
+        let outcome = deadline.bound(raw_sql(AssertSqlSafe(text.to_owned())).execute(connection)).await;
         self.ended(outcome).map(|_| ())
     }
 
@@ -169,6 +213,9 @@ impl PostgresSession {
     /// database.
     async fn enter_write(&mut self) -> Result<Around> {
         if !self.in_transaction {
+            if self.doubtful {
+                self.prove().await?;
+            }
             return self.enter_read().await;
         }
         if self.write_point {
@@ -189,57 +236,69 @@ impl PostgresSession {
                 self.aborted = false;
                 self.command(&format!("ROLLBACK TO SAVEPOINT {WRITE}")).await.and(Err(error))
             }
+            (Around::Nothing, Err(error)) if self.unanswered => Err(unknown(&error)),
             (_, outcome) => outcome,
         }
+    }
+
+    /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
+    /// the connection, another one is opened.
+    async fn prove(&mut self) -> Result<()> {
+        let (connection, deadline) = self.started()?;
+        let outcome = deadline.bound(connection.ping()).await;
+        let outcome = self.ended(outcome);
+        // Nothing was asked for yet.
+        self.unanswered = false;
+        if outcome.is_err() && !deadline.is_over() { self.reconnect().await } else { outcome }
     }
 
     /// Executes a compiled statement. One whose plan a schema change has outdated is prepared anew.
     async fn fetch(&mut self, statement: &Statement) -> Result<Fetched> {
         let persistent = !self.is_proxied();
         let alone = !self.in_transaction;
-        let connection = self.started()?;
-        let mut outcome = fetch(connection, statement, persistent).await;
-        if outcome.as_ref().is_err_and(is_stale_plan) {
-            if let Err(error) = connection.clear_cached_statements().await {
-                outcome = Err(error);
-            } else if alone {
-                outcome = fetch(connection, statement, persistent).await;
-            } else {
+        let (connection, deadline) = self.started()?;
+        let mut outcome = deadline.bound(fetch(connection, statement, persistent)).await;
+        if failed_with(outcome.as_ref(), is_stale_plan) {
+            match deadline.bound(connection.clear_cached_statements()).await {
+                Some(Ok(())) if alone => outcome = deadline.bound(fetch(connection, statement, persistent)).await,
                 // The server has ended the transaction; it works when it is run again.
-                return self.ended(outcome).map_err(|error| {
-                    Error::new(
-                        Kind::TransactionConflict,
-                        format!("the table was changed meanwhile: {}", error.message()),
-                    )
-                });
+                Some(Ok(())) => return self.ended(outcome).map_err(|error| table_changed(&error)),
+                Some(Err(error)) => outcome = Some(Err(error)),
+                None => outcome = None,
             }
         }
         let reads = statement.text.starts_with("SELECT");
-        if alone && reads && outcome.as_ref().is_err_and(|error| !is_survivable(error)) {
+        if alone && reads && failed_with(outcome.as_ref(), |error| !is_survivable(error)) {
             // The server has closed the connection while it idled, or just now; reading again does no harm.
             self.reconnect().await?;
-            outcome = fetch(self.started()?, statement, persistent).await;
+            let (connection, deadline) = self.again()?;
+            outcome = deadline.bound(fetch(connection, statement, persistent)).await;
         }
-        self.ended(outcome)
+        let outcome = self.ended(outcome);
+        self.unanswered &= !reads;
+        outcome
     }
 
-    /// Puts a new connection into the place of one that is lost.
+    /// Puts a new connection into the place of one that is lost, within the deadline of the statement.
     async fn reconnect(&mut self) -> Result<()> {
         let manager = Arc::clone(self.link().manager());
-        let opened = runtime::handle().spawn(async move { manager.connect().await }).await;
+        let opening = runtime::handle().spawn(async move { manager.connect().await });
+        let opened = match self.deadline.bound(opening).await {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => Err(Error::internal(format!("a task that opens a connection ended: {error}"))),
+            None => Err(no_answer("postgres")),
+        };
         self.busy = false;
         match opened {
-            Ok(Ok(link)) => {
+            Ok(link) => {
                 **self.link() = link;
+                self.link().clear_poison();
+                self.doubtful = false;
                 Ok(())
-            }
-            Ok(Err(error)) => {
-                self.link().poison();
-                Err(error)
             }
             Err(error) => {
                 self.link().poison();
-                Err(Error::internal(format!("a task that opens a connection ended: {error}")))
+                Err(error)
             }
         }
     }
@@ -251,13 +310,15 @@ impl PostgresSession {
 
     /// Declares a cursor; its columns differ from stream to stream, so nothing of it is kept.
     pub(super) async fn declare(&mut self, statement: &Statement) -> Result<()> {
-        let outcome = fetch(self.started()?, statement, false).await;
+        let (connection, deadline) = self.started()?;
+        let outcome = deadline.bound(fetch(connection, statement, false)).await;
         self.ended(outcome).map(|_| ())
     }
 
     /// Fetches from the cursor.
     pub(super) async fn fetch_cursor(&mut self, statement: &Statement) -> Result<PostgresRows> {
-        let outcome = fetch(self.started()?, statement, false).await;
+        let (connection, deadline) = self.started()?;
+        let outcome = deadline.bound(fetch(connection, statement, false)).await;
         self.ended(outcome)?.rows
     }
 
@@ -377,11 +438,10 @@ impl Session for PostgresSession {
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
         let mut outcome = self.command(&text).await;
-        if self.link().is_poisoned() && !self.closed.load(Ordering::Acquire) {
+        if self.link().is_poisoned() && !self.closed.load(Ordering::Acquire) && !self.deadline.is_over() {
             // Nothing was done on the connection that is lost.
             self.aborted = false;
             self.reconnect().await?;
-            self.link().clear_poison();
             outcome = self.command(&text).await;
         }
         if outcome.is_err() {
@@ -422,9 +482,12 @@ impl Session for PostgresSession {
             return Ok(());
         }
         self.aborted = false;
-        self.command("ROLLBACK").await?;
-        (self.in_transaction, self.write_point) = (false, false);
-        Ok(())
+        let outcome = self.command("ROLLBACK").await;
+        if outcome.is_ok() || self.link().is_poisoned() {
+            (self.in_transaction, self.write_point) = (false, false);
+            return Ok(());
+        }
+        outcome
     }
 
     async fn savepoint(&mut self, depth: usize) -> Result<()> {

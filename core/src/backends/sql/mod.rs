@@ -9,11 +9,12 @@ pub(super) mod connecting;
 pub(super) mod filter;
 pub(super) mod introspect;
 mod literal;
-pub(super) mod no_delay;
 mod numbers;
 pub(super) mod references;
+pub(super) mod register;
 pub(super) mod schema;
 mod search;
+pub(super) mod socket;
 
 use std::borrow::Cow;
 use std::sync::Arc;
