@@ -69,14 +69,19 @@ impl Store {
     /// client.
     pub(super) async fn shut_down(&self) {
         let sessions = self.began().clone();
+        self.end_sessions(sessions).await;
+        // Cancelled commands may still be on their way to being undone.
+        if timeout(LINGER, self.ended(self.client.clone().shutdown())).await.is_err() {
+            timeout(LINGER, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
+        }
+    }
+
+    /// Ends what runs in sessions of the server, and their transactions.
+    pub(super) async fn end_sessions(&self, sessions: Vec<Document>) {
         if !sessions.is_empty() {
             let admin = self.client.database("admin");
             // Without an answer the server's own deadline ends them.
             timeout(LINGER, admin.run_command(doc! { "killSessions": sessions })).await.ok();
-        }
-        // Cancelled commands may still be on their way to being undone.
-        if timeout(LINGER, self.ended(self.client.clone().shutdown())).await.is_err() {
-            timeout(LINGER, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
         }
     }
 

@@ -8,6 +8,7 @@ mod error;
 mod filter;
 mod info;
 mod introspect;
+mod late;
 mod layout;
 mod options;
 mod references;

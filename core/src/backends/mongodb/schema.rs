@@ -10,6 +10,7 @@ use super::commands::COUNTERS;
 use super::compile::compile;
 use super::error::translate;
 use super::filter::condition;
+use super::late;
 use super::layout::{ID, Layout};
 use super::references;
 use super::values::column;
@@ -48,6 +49,7 @@ pub(super) async fn ensure(store: &Store, session: &mut dyn Session, contract: &
         if existing.contains(&entity.name) {
             if let Some(before) = before {
                 add_fields(store, entity, before, &mut created).await?;
+                late::fill(store, entity).await?;
             }
             if search::is_new(entity, known.as_ref()) {
                 search::fill(session, &compile, entity).await?;
@@ -107,14 +109,12 @@ fn code(error: &DriverError) -> Option<i32> {
     }
 }
 
-/// Gives documents of a collection that was made for an earlier contract the defaults of new fields, and its validator
-/// the new fields.
+/// Notes which fields of a collection that was made for an earlier contract are new, and tells its validator of them.
 async fn add_fields(store: &Store, entity: &Entity, before: &Entity, created: &mut Vec<String>) -> Result<()> {
     let new: Vec<&Field> = entity.fields.iter().filter(|field| before.field(&field.name).is_none()).collect();
     if new.is_empty() {
         return Ok(());
     }
-    let documents = store.database.collection::<Document>(&entity.name);
     for field in &new {
         let Some(default) = field.default.clone().or(field.nullable.then_some(crate::value::Value::Null)) else {
             let (table, name) = (&entity.name, &field.name);
@@ -123,16 +123,17 @@ async fn add_fields(store: &Store, entity: &Entity, before: &Entity, created: &m
                 .with("entity", table.as_str())
                 .with("field", name.as_str()));
         };
-        let missing = doc! { &field.name: { "$exists": false } };
-        let set = doc! { "$set": { &field.name: column(&default)? } };
-        documents.update_many(missing, set).await.map_err(failed)?;
+        // A default that cannot be stored is refused before anything is changed.
+        column(&default)?;
         created.push(format!("field {}.{}", entity.name, field.name));
     }
+    late::note(store, entity, &new).await?;
     let change = doc! { "collMod": &entity.name, "validator": validator(entity) };
     store.database.run_command(change).await.map(|_| ()).map_err(failed)
 }
 
-/// What other programs must keep to when they write: the types, and which fields are there.
+/// What other programs must keep to when they write: the types, and which fields are there. One with a default may be
+/// missing: an app of an earlier contract, which runs beside us while a new version is rolled out, does not know it.
 fn validator(entity: &Entity) -> Document {
     let layout = Layout::new(entity);
     let (mut properties, mut required) = (Document::new(), vec![ID.to_owned()]);
@@ -146,7 +147,7 @@ fn validator(entity: &Entity) -> Document {
             }
             properties.insert(field.name.clone(), doc! { "bsonType": types });
         }
-        if !field.nullable {
+        if !field.nullable && field.default.is_none() {
             required.push(field.name.clone());
         }
     }

@@ -19,7 +19,7 @@ use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
 use super::stream::MongoStream;
-use super::task::{Wanted, on_runtime, reading};
+use super::task::{Wanted, ended_if_left, on_runtime, reading};
 use super::values::{document, free};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, no_answer, unknown};
@@ -71,11 +71,15 @@ impl MongoSession {
         let session = self.lend()?;
         let lent = session.is_some();
         let (place, wanted) = (Arc::clone(&self.place), Wanted::default());
-        let work = work(Arc::clone(&self.store), session, wanted.clone());
+        let (store, number) = (Arc::clone(&self.store), session.as_ref().map(|session| session.id().clone()));
+        let work = work(Arc::clone(&store), session, wanted.clone());
+        let left = wanted.clone();
         let work = async move {
-            let done = work.await;
-            drop(place);
-            done
+            let _place = place;
+            match number {
+                Some(number) => ended_if_left(work, left, store, number).await,
+                None => work.await,
+            }
         };
         let done = Deadline::after(self.store.timeout).bound(reading(work, wanted, lent)).await;
         let Some(done) = done else { return Ok(None) };

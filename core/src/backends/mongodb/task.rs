@@ -9,24 +9,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mongodb::bson::Document;
+use tokio::sync::Notify;
+
+use super::client::Store;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 
 /// How long a command may go on when nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// The same for a command of a transaction: an abort that overtakes the transaction's first command on another connection
-/// finds nothing, and the server would keep the transaction, with all that it has locked, until its own deadline of a
-/// minute.
+/// How long one of a transaction may, before the server is asked to end it.
+const SHORT_PATIENCE: Duration = Duration::from_millis(20);
+/// How long that may take: an abort that overtakes the transaction's first command on another connection finds nothing,
+/// and the server would keep the transaction, with all that it has locked, until its own deadline of a minute.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// Tells work on the runtime whether somebody waits for it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted(Arc<AtomicBool>);
+pub(super) struct Wanted(Arc<(AtomicBool, Notify)>);
 
 impl Wanted {
+    fn leave(&self) {
+        self.0.0.store(true, Ordering::Relaxed);
+        self.0.1.notify_one();
+    }
+
+    /// Ends when nobody waits any more.
+    async fn left(&self) {
+        self.0.1.notified().await;
+    }
+
     /// An error where nobody waits any more; for between two batches.
     pub(super) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.0.0.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::Cancelled, "nobody waits for these rows any more"));
         }
         Ok(())
@@ -47,6 +62,27 @@ pub(super) async fn reading<T: Send + 'static>(
     run(work, wanted, if is_in_transaction { LINGER } else { PATIENCE }).await
 }
 
+/// A command of a transaction that is ended on the server when nobody waits for it, while its session is still its own: one
+/// that has gone back to the driver may be another caller's already.
+pub(super) async fn ended_if_left<T>(
+    work: impl Future<Output = T>,
+    wanted: Wanted,
+    store: Arc<Store>,
+    session: Document,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let too_long = async {
+        wanted.left().await;
+        tokio::time::sleep(SHORT_PATIENCE).await;
+    };
+    tokio::select! {
+        done = &mut work => return done,
+        () = too_long => {}
+    }
+    let (done, ()) = tokio::join!(work, store.end_sessions(vec![session]));
+    done
+}
+
 async fn run<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
     wanted: Wanted,
@@ -59,7 +95,7 @@ async fn run<T: Send + 'static>(
             if task.is_finished() {
                 return;
             }
-            wanted.0.store(true, Ordering::Relaxed);
+            wanted.leave();
             let (task, linger) = (task.clone(), *linger);
             runtime::handle().spawn(async move {
                 tokio::time::sleep(linger).await;
