@@ -99,6 +99,8 @@ class Link:
 
     def _write(self, direction: Direction, chunk: bytes) -> None:
         self.proxy.passed[direction] += len(chunk)
+        if self.proxy.record is not None and direction == "to_client":
+            self.proxy.record += chunk
         end = self.ends.get(direction)
         if end is None:
             self.early.append(chunk)
@@ -216,6 +218,8 @@ class Proxy:
         #: Connections that were ever accepted, and the bytes that were passed on.
         self.accepted = 0
         self.passed: dict[Direction, int] = {"to_server": 0, "to_client": 0}
+        #: What comes from the server, where somebody wants to know.
+        self.record: bytearray | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 

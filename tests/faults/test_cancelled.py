@@ -1,0 +1,162 @@
+"""Callers that go away in the middle: nothing stays open on the server, no answer reaches somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from faults.support import Row, Wide, becomes, idle, often, opened, token_on_every_connection, watching
+from farm_db import Database
+
+pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
+
+POOL = 4
+#: After which the server must have nothing left, in seconds.
+AT_REST = 1.0
+
+
+async def cancelled_at_random(
+    make: Callable[[], Any], count: int, longest: float, together: int = 40, seed: int = 1
+) -> int:
+    """Starts `count` calls, each cancelled after 0 to `longest` seconds; how many of them were."""
+    chance, loop, cancelled = random.Random(seed), asyncio.get_running_loop(), 0
+    for _ in range(-(-count // together)):
+        tasks = [asyncio.ensure_future(make()) for _ in range(together)]
+        for task in tasks:
+            loop.call_later(chance.uniform(0, longest), task.cancel)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, asyncio.CancelledError):
+                cancelled += 1
+            elif isinstance(outcome, BaseException):
+                raise AssertionError("a call failed because others were cancelled") from outcome
+    return cancelled
+
+
+async def test_cancelled_begins_leave_no_transaction_open(url: str) -> None:
+    count = often(10_000, 400)
+    async with opened(url, max_size=POOL) as database:
+        rows = database.repository(Row)
+        await rows.create({"id": "a"})
+
+        async def begin() -> None:
+            async with database.transaction() as tx:
+                # Only now does MySQL show it among its transactions.
+                await rows.get("a", tx=tx)
+                await asyncio.sleep(0.002)
+
+        cancelled = await cancelled_at_random(begin, count, 0.005)
+        assert cancelled > count * 0.5, "hardly anything was cancelled: this proves little"
+        ended = time.monotonic()
+        if database.backend == "sqlite":
+            await _nobody_holds_the_lock(url)
+        else:
+            async with watching(url) as watcher:
+                left = AT_REST - (time.monotonic() - ended)
+                await becomes(_none(watcher.transactions), left, "transactions are left open on the server")
+                await becomes(_none(watcher.working), 1, "statements go on")
+        await becomes(lambda: idle(database), 1, f"connections stay out: {database.pool_stats()}")
+        # An aborted transaction would show itself here (SQLSTATE 25P02).
+        for _ in range(3 * POOL):
+            await token_on_every_connection(database, POOL if database.backend != "sqlite" else 2)
+
+
+def _none(count: Callable[[], Any]) -> Callable[[], Any]:
+    async def is_none() -> bool:
+        return await count() == 0
+
+    return is_none
+
+
+async def _nobody_holds_the_lock(url: str) -> None:
+    def is_free() -> bool:
+        with sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None) as beside:
+            try:
+                beside.execute("BEGIN IMMEDIATE")
+                beside.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+            finally:
+                beside.close()
+        return True
+
+    await becomes(is_free, AT_REST, "the lock of the file is held")
+
+
+async def test_large_reads_cancelled_in_their_middle_leave_nothing(url: str) -> None:
+    count = often(10_000, 240)
+    async with opened(url, max_size=POOL) as database:
+        wide = database.repository(Wide)
+        await wide.create_many([{"id": number, "text": f"{number:04}" * 250} for number in range(300)])
+        # Connections and what they have prepared.
+        await token_on_every_connection(database, POOL if database.backend != "sqlite" else 2)
+        began = time.monotonic()
+        right = [row.id for row in await wide.find(sort="id")]
+        whole = time.monotonic() - began
+        figures = (await database.get_stats())["pool"]
+        assert right == list(range(300))
+        serial = iter(range(10**9))
+
+        async def read() -> None:
+            kind = next(serial) % 3
+            if kind == 0:
+                found = [row.id for row in await wide.find(sort="id")]
+            elif kind == 1:
+                found = [row["id"] for row in await wide.find(sort="id").dicts()]
+            else:
+                async with aclosing(wide.find(sort="id").stream(batch=20)) as rows:
+                    found = [row.id async for row in rows]
+            assert found == right, "an answer of somebody else"
+
+        before = await _cursors(url, database)
+        # Eight wait for four connections, so that as many are cancelled while they wait as while they read.
+        cancelled = await cancelled_at_random(read, count, 3 * whole, together=8)
+        assert cancelled > count * 0.3, "hardly anything was cancelled: this proves little"
+        await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
+        for _ in range(3):
+            await token_on_every_connection(database, POOL if database.backend != "sqlite" else 2)
+        if database.backend != "sqlite":
+            async with watching(url) as watcher:
+                await becomes(_none(watcher.transactions), AT_REST, "transactions are left open on the server")
+                await becomes(_none(watcher.working), AT_REST, "statements go on")
+        await _at_start(database, figures)
+        assert await _cursors(url, database) <= before, "cursors are left open on the server"
+
+
+async def _cursors(url: str, database: Database) -> int:
+    if database.backend != "mongodb":
+        return 0
+    async with watching(url) as watcher:
+        # The watcher's own is over before the next is counted.
+        return await watcher.cursors()
+
+
+#: Figures that stand for now, not for what has been.
+NOW = ("in_use", "waiting", "connecting", "closing")
+
+
+async def _at_start(database: Database, figures: dict[str, Any]) -> None:
+    """The figures of the moment are those from before, and of connections there are not more than there may be."""
+
+    def flat(figures: dict[str, Any], path: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in figures.items():
+            found |= flat(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": value}
+        return found
+
+    def now(figures: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in flat(figures).items() if name.rpartition(".")[2] in NOW}
+
+    async def same() -> bool:
+        return now((await database.get_stats())["pool"]) == now(figures)
+
+    after = (await database.get_stats())["pool"]
+    await becomes(same, 3, f"figures of the pool before {now(figures)} and after {now(after)}")
+    sizes = {name: value for name, value in flat(database.pool_stats()).items() if name.rpartition(".")[2] == "size"}
+    assert all(0 <= size <= POOL for size in sizes.values()), sizes
