@@ -150,7 +150,7 @@ class Watcher:
 
     async def cursors(self) -> int:
         """Cursors that are open on a MongoDB."""
-        (status,) = await self.database.execute({"serverStatus": 1})
+        status = await self.database.execute({"serverStatus": 1})
         return int(status["metrics"]["cursor"]["open"]["total"])
 
 

@@ -11,59 +11,89 @@ from typing import Any
 import pytest
 
 from faults.conftest import Wire
-from faults.proxy import Rule
-from faults.support import SERVERS, Row, Wide, becomes, idle, often, opened
+from faults.proxy import Proxy, Rule
+from faults.support import SERVERS, Row, Wide, becomes, endpoint, idle, often, opened, through
 from farm_db import Database, FarmDbError, Repository, Transaction
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
 COMMITS = {"postgres": b"COMMIT", "mysql": b"COMMIT", "mongodb": b"commitTransaction"}
-#: MongoDB's driver repeats a commit and most writes once by itself, under a number by which the server knows them again.
-ONCE_MORE = {"mongodb": 2}
 
 
-async def test_a_lost_commit_is_told_as_unknown_and_never_done_twice(wire: Wire) -> None:
+async def test_a_lost_commit_is_told_as_unknown_and_never_done_twice(url: str) -> None:
     count = often(1000, 50)
-    async with opened(wire.url, max_size=4) as database, opened(wire.direct) as beside:
-        rows, pattern = database.repository(Row), COMMITS[database.backend]
+    async with opened(url) as beside:
         await beside.repository(Row).create_many([{"id": f"{number}"} for number in range(count)])
-        outcomes: Tally[str] = Tally()
-        for number in range(count):
-            bodies = 0
-
-            async def body(tx: Transaction, number: int = number) -> None:
-                nonlocal bodies
-                bodies += 1
-                await rows.update(f"{number}", {"$inc": {"value": 1}}, tx=tx)
-                await rows.create({"id": f"mark-{number}"}, tx=tx)
-
-            # Half of the time the server has committed, half of the time it has never heard of it; MongoDB's driver, which
-            # asks again, loses once or for ever.
-            then: Any = "lose_answer" if number % 2 == 0 else "lose_request"
-            times = 1 if number % 4 < 2 else None
-            with wire.proxy.rule(Rule("to_server", pattern, then=then, times=times)) as rule:
-                told = await told_of(database.run_transaction(body, retries=5))
-            assert rule.fired, "no commit passed the wire"
-            assert bodies == 1, f"after a lost commit the body ran again ({told})"
-            assert told == "outcome_unknown" or (told == "done" and database.backend == "mongodb"), told
-            outcomes[f"{told}, {then}"] += 1
-            value, marks = await effect(beside, number)
-            assert value == marks, "half of a transaction was written"
-            if told == "done" or then == "lose_answer":
-                assert value == 1, f"{told}, but the effect is there {value} times"
-            else:
-                assert value in ((0,) if database.backend != "mongodb" else (0, 1))
-        print(outcomes)
-        assert sum(one for told, one in outcomes.items() if told.startswith("outcome_unknown")) >= count // 4
-        await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
+        # MongoDB's driver looks at a server that has failed it twice a second only: twenty drivers wait side by side.
+        lanes = 20 if beside.backend == "mongodb" else 1
+        bodies = sum(await asyncio.gather(*(_lose_commits(url, beside, range(lane, count, lanes)) for lane in range(lanes))))
+        assert bodies == count
         values = [row.value for row in await beside.repository(Row).find({"id": {"$regex": "^[0-9]"}})]
-        assert max(values) == 1
+        assert len(values) == count
+        assert set(values) == ({1} if beside.backend == "mongodb" else {0, 1})
 
 
-async def effect(beside: Database, number: int) -> tuple[int, int]:
-    """How often a transaction has taken effect, seen from beside."""
-    rows = beside.repository(Row)
-    return (await rows.get(f"{number}")).value, await rows.count({"id": f"mark-{number}"})
+async def _lose_commits(url: str, beside: Database, numbers: range) -> int:
+    """Loses the commit of each of these transactions; how often their bodies ran."""
+    async with Proxy(*endpoint(url)) as proxy, opened(through(url, proxy.port), max_size=4) as database:
+        work = Counted(database)
+        for number in numbers:
+            # The pool slows down where connections are lost before they were of any use.
+            await work.rows.exists({"id": "0"})
+            # Half of the time the server has committed, half of the time it has never heard of it.
+            then: Any = "lose_answer" if number % 2 == 0 else "lose_request"
+            with proxy.rule(Rule("to_server", COMMITS[database.backend], then=then)) as rule:
+                told = await work.told_of_run(number)
+            assert rule.fired, "no commit passed the wire"
+            # MongoDB's driver may send a commit again, for the server knows it by its number; nobody may run the body again.
+            assert told == ("done" if database.backend == "mongodb" else "outcome_unknown")
+            assert await work.effect(beside, number) == (1 if told == "done" or then == "lose_answer" else 0)
+        await work.at_rest()
+        return sum(work.bodies.values())
+
+
+@pytest.mark.slow
+@pytest.mark.only("mongodb")
+async def test_a_commit_of_mongodb_that_is_always_lost_is_told_as_unknown(wire: Wire) -> None:
+    async with opened(wire.url, max_size=4) as database, opened(wire.direct) as beside:
+        work = Counted(database)
+        await work.rows.create({"id": "0"})
+        with wire.proxy.rule(Rule("to_server", COMMITS["mongodb"], then="lose_answer", times=None)):
+            assert await work.told_of_run(0) == "outcome_unknown"
+        assert await work.effect(beside, 0) == 1
+        await work.at_rest()
+
+
+class Counted:
+    """Transactions of two writes each, whose runs and effects are counted."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.rows = database.repository(Row)
+        self.bodies: Tally[int] = Tally()
+
+    async def told_of_run(self, number: int) -> str:
+        """What the caller of a transaction is told."""
+
+        async def body(tx: Transaction) -> None:
+            self.bodies[number] += 1
+            await self.rows.update(f"{number}", {"$inc": {"value": 1}}, tx=tx)
+            await self.rows.create({"id": f"mark-{number}"}, tx=tx)
+
+        told = await told_of(self.database.run_transaction(body, retries=5))
+        assert self.bodies[number] == 1, f"after a lost commit the body ran again ({told})"
+        return told
+
+    async def effect(self, beside: Database, number: int) -> int:
+        """How often it has taken effect, seen from beside."""
+        rows = beside.repository(Row)
+        value, marks = (await rows.get(f"{number}")).value, await rows.count({"id": f"mark-{number}"})
+        assert value == marks, "half of a transaction was written"
+        return value
+
+    async def at_rest(self) -> None:
+        """That nothing of them is left in the pool."""
+        await becomes(lambda: idle(self.database), 5, f"connections stay out: {self.database.pool_stats()}")
 
 
 async def told_of(awaitable: Awaitable[Any]) -> str:
@@ -122,10 +152,12 @@ async def test_a_write_whose_answer_is_lost_never_says_that_it_was_not_done(wire
             await asyncio.sleep(0.05)
             row = await seen.get_or_none(token)
             found.append(f"{told}, {'done' if done(row) else 'not done'}")
-            assert told == "outcome_unknown" or told in ("done", "connection_failed"), told
+            # Inside of a transaction of its own a verb may also be told to try again.
+            assert told in ("outcome_unknown", "done", "connection_failed", "transaction_conflict"), told
             assert row is None or row.value in (0, 1, 7, 9), f"done twice: {row}"
         print(Tally(found))
-        assert "connection_failed, done" not in found, f"told as retryable, but done: {Tally(found)}"
+        untrue = {one for one in found if not one.startswith("outcome_unknown")} - {"done, done"}
+        assert not any(one.endswith(", done") for one in untrue), f"told as not done, but done: {Tally(found)}"
         assert "done, not done" not in found
         # Verbs that read before they write lose the answer to the read; their commit has a test of its own.
         assert verb != "create" or set(found) == {"outcome_unknown, done"}, found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -93,19 +92,24 @@ async def test_serialization_failures_are_run_again(url: str) -> None:
 @pytest.mark.only("sqlite")
 async def test_a_busy_file_is_tried_again(url: str) -> None:
     async with with_row(url, busy_timeout=0.05) as database:
-        other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        try:
-            other.execute("BEGIN IMMEDIATE")
-            asyncio.get_running_loop().call_later(0.12, other.execute, "ROLLBACK")
+        async with opened(url) as other:
             body = Body(database)
+
+            async def hold() -> None:
+                async with other.transaction():
+                    held.set()
+                    await asyncio.sleep(0.12)
+
+            held = asyncio.Event()
+            holder = asyncio.create_task(hold())
+            await held.wait()
             await database.run_transaction(body, retries=10)
+            await holder
             assert (await database.repository(Row).get("a")).value == 1
-            other.execute("BEGIN IMMEDIATE")
-            began = time.monotonic()
-            assert isinstance(await failure(database.run_transaction(body, retries=2)), DatabaseBusyError)
-            assert time.monotonic() - began < 2
-        finally:
-            other.close()
+            async with other.transaction():
+                began = time.monotonic()
+                assert isinstance(await failure(database.run_transaction(body, retries=2)), DatabaseBusyError)
+                assert time.monotonic() - began < 2
 
 
 async def test_what_is_not_transient_is_not_run_again(url: str) -> None:
