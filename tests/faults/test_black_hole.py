@@ -74,7 +74,8 @@ async def assert_replaced(wire: Wire, database: Database) -> None:
         except (FarmDbError, TimeoutError) as error:
             assert time.monotonic() < end, f"the pool does not come back: {error!r}"
     assert wire.proxy.accepted > accepted, "a dead connection was used again"
-    await becomes(lambda: idle(database), 3, f"connections stay out: {database.pool_stats()}")
+    # MongoDB's driver finds its own dead connections when its next look at the server fails.
+    await becomes(lambda: database.pool_stats()["in_use"] == 0, 3, f"connections stay out: {database.pool_stats()}")
 
 
 async def test_a_read_fails_by_its_deadline_and_its_connection_is_replaced(wire: Wire) -> None:
@@ -195,8 +196,8 @@ async def test_close_returns_by_its_own_deadline(wire: Wire) -> None:
     assert not going, "calls go on after the database is closed"
     outcomes = [one.exception() for one in ended]
     assert all(isinstance(one, FarmDbError) for one in outcomes), outcomes
-    # What is under way ends by its own deadline, and what idles is only closed.
-    assert closed < DEADLINE + 2 * GRACE, f"closed after {closed:.2f} s"
+    # What is under way ends by its own deadline; what idles is closed, for which a driver has a second.
+    assert closed < DEADLINE + 4 * GRACE, f"closed after {closed:.2f} s"
 
 
 def _timers(port: int) -> list[str]:

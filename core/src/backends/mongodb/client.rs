@@ -23,6 +23,8 @@ use crate::pool::Manager;
 use crate::runtime;
 use crate::value::{Map, Value};
 
+/// How long the driver may take to close what is open.
+const BRIEFLY: Duration = Duration::from_millis(200);
 /// How often it is looked whether the connections are closed.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -69,10 +71,13 @@ impl Store {
     /// client.
     pub(super) async fn shut_down(&self) {
         let sessions = self.began().clone();
-        self.end_sessions(sessions).await;
         // Cancelled commands may still be on their way to being undone.
-        if timeout(LINGER, self.ended(self.client.clone().shutdown())).await.is_err() {
-            timeout(LINGER, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
+        let gently = async {
+            self.end_sessions(sessions).await;
+            self.ended(self.client.clone().shutdown()).await;
+        };
+        if timeout(LINGER, gently).await.is_err() {
+            timeout(BRIEFLY, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
         }
     }
 
@@ -202,7 +207,13 @@ impl Figures {
 /// Opens the client and asks the server what it is.
 pub(super) async fn open(config: &Arc<Config>, figures: &Arc<Figures>) -> Result<Store> {
     let (config, figures) = (Arc::clone(config), Arc::clone(figures));
-    on_runtime(async move { open_here(&config, &figures).await }).await?
+    // A server that takes connections and says nothing; the driver would go on looking for another one.
+    let patience = config.parameters.span("server_selection_timeout").unwrap_or(config.pool.connect_timeout);
+    let url = config.url.redacted();
+    let opened = on_runtime(async move { timeout(patience, open_here(&config, &figures)).await }).await?;
+    opened.unwrap_or_else(|_| {
+        Err(Error::connection_failed(format!("mongodb: no answer within {patience:?}")).with("url", url))
+    })
 }
 
 async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {

@@ -282,11 +282,9 @@ impl Session for MongoSession {
                 return Err(error);
             }
         };
-        let task = runtime::handle().spawn(commit(session));
+        let task = reading(commit(session), Wanted::default(), true);
         let outcome = match Deadline::after(self.store.timeout).bound(task).await {
-            Some(ended) => {
-                ended.map_err(|error| Error::internal(format!("a task of the driver ended: {error}"))).flatten()
-            }
+            Some(ended) => ended.flatten(),
             None => Err(unknown_commit(&no_answer("mongodb"))),
         };
         (self.state, self.began) = (State::None, None);

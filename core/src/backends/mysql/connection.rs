@@ -72,9 +72,17 @@ impl Opener {
 
     /// Asks the server to stop what a connection executes.
     pub(super) async fn cancel(&self, id: u64) -> Result<()> {
+        self.kill(format!("KILL QUERY {id}")).await
+    }
+
+    /// Asks the server to end a connection.
+    pub(super) async fn end(&self, id: u64) -> Result<()> {
+        self.kill(format!("KILL {id}")).await
+    }
+
+    async fn kill(&self, command: String) -> Result<()> {
         let mut connection = self.open().await?;
-        let kill = raw_sql(AssertSqlSafe(format!("KILL QUERY {id}")));
-        connection.execute(kill).await.map_err(|error| translate(error, None))?;
+        connection.execute(raw_sql(AssertSqlSafe(command))).await.map_err(|error| translate(error, None))?;
         connection.close().await.map_err(|error| translate(error, None))
     }
 

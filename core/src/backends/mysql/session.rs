@@ -102,6 +102,8 @@ enum Place {
     Running(Running, u64, Arc<Opener>),
     /// In a stream, or given up.
     Away,
+    /// Closed, because a statement was not answered in time.
+    Lost,
 }
 
 /// A connection held for one piece of work.
@@ -199,6 +201,9 @@ impl MysqlSession {
                 Err(Error::transaction_state("a statement of the transaction was cancelled: roll it back"))
             }
             Place::Away => Err(Error::transaction_state("a stream of the transaction is fetching rows")),
+            Place::Lost => {
+                Err(Error::transaction_state("a statement of the transaction was not answered: roll it back"))
+            }
         }
     }
 
@@ -259,8 +264,8 @@ impl MysqlSession {
         });
         self.place = Place::Running(running, id, manager);
         let Place::Running(running, ..) = &mut self.place else { return Err(Error::internal("mysql: no request")) };
-        // A request without an answer stays where it is, and the session's end brings it to rest.
         let Some((link, outcome)) = self.deadline.bound(running).await else {
+            self.give_up();
             let error = no_answer("mysql");
             return Err(if is_lone_write { unknown(&error) } else { error });
         };
@@ -272,6 +277,14 @@ impl MysqlSession {
         match outcome {
             Err(error) if is_lone_write && is_lost(&error) => Err(unknown(&translate(error, None))),
             outcome => Ok(outcome),
+        }
+    }
+
+    /// Closes the connection of a statement that is not answered. The server may be executing it all the same, and is asked
+    /// to end it.
+    fn give_up(&mut self) {
+        if let Place::Running(_, id, manager) = std::mem::replace(&mut self.place, Place::Lost) {
+            runtime::handle().spawn(async move { timeout(LAST_CHANCE, manager.end(id)).await });
         }
     }
 
@@ -307,7 +320,7 @@ impl MysqlSession {
     }
 
     fn is_lost(&self) -> bool {
-        matches!(&self.place, Place::Here(link) if link.is_poisoned())
+        matches!(self.place, Place::Lost) || matches!(&self.place, Place::Here(link) if link.is_poisoned())
     }
 
     /// Puts a new connection into the place of one that is lost, within the deadline of the statement.
@@ -333,7 +346,7 @@ impl Drop for MysqlSession {
             Place::Here(link) if self.in_transaction && !link.is_poisoned() => {
                 runtime::handle().spawn(rest(link, true));
             }
-            Place::Here(_) | Place::Away => {}
+            Place::Here(_) | Place::Away | Place::Lost => {}
         }
     }
 }
@@ -395,8 +408,7 @@ impl Session for MysqlSession {
             self.reconnect().await?;
             outcome = self.command(text).await;
         }
-        // One that was not answered may still begin, and is then rolled back with the session.
-        self.in_transaction = outcome.is_ok() || matches!(self.place, Place::Running(..));
+        self.in_transaction = outcome.is_ok();
         outcome
     }
 
@@ -406,7 +418,7 @@ impl Session for MysqlSession {
             return Err(error);
         }
         let outcome = self.command("COMMIT").await;
-        if self.is_lost() || matches!(self.place, Place::Running(..)) {
+        if self.is_lost() {
             let lost = outcome.err().map_or_else(String::new, |error| format!(": {}", error.message()));
             return Err(Error::new(Kind::OutcomeUnknown, format!("the connection was lost while committing{lost}")));
         }
@@ -434,7 +446,7 @@ impl Session for MysqlSession {
             self.in_transaction = false;
             return Ok(());
         }
-        if matches!(self.place, Place::Running(..)) { Ok(()) } else { outcome }
+        outcome
     }
 
     async fn savepoint(&mut self, depth: usize) -> Result<()> {
