@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast oracle servers bench budget lint fmt build clean help
+.PHONY: demo serve test test-fast oracle faults servers bench budget lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -28,6 +28,11 @@ oracle: ## random queries and updates on every database, mongod among them: N=10
 	@$(PREPARE) test
 	@FARM_ORACLE_CASES=$(or $(N),100000) $(if $(SEED),PROPTEST_RNG_SEED=$(SEED)) $(PYTHON) scripts/servers.py -- \
 		cargo test --release -p farm-db-core --target $$(rustc -vV | sed -n 's/host: //p') --test oracle -- --nocapture
+
+faults: ## servers killed, wires broken, callers gone, as often as reliability wants: ends within 15 minutes
+	@$(PREPARE) test
+	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- timeout 900 .venv/bin/python -m pytest \
+		tests/faults -q -p no:cacheprovider $(ARGS)
 
 servers: ## private servers until Ctrl-C, as the tests use them; prints their URLs
 	@$(PREPARE) venv

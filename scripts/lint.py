@@ -10,7 +10,7 @@ from workspace import ROOT, output, say, triple
 
 VENV = ROOT / ".venv" / "bin"
 #: Python beside the package itself, which `[tool.ruff]` and `[tool.mypy]` in pyproject.toml cover.
-TOOLS = ["scripts", "examples", "benches", "tests/readme", "tests/package"]
+TOOLS = ["scripts", "examples", "benches", "tests/readme", "tests/package", "tests/faults"]
 #: Docstrings need not stand on every test and script, and scripts start processes and print.
 TOOL_RULES = "ASYNC,B,C4,E,F,FURB,I,PERF,PIE,RET,RUF,SIM,UP,W"
 #: A file beyond this is split.

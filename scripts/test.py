@@ -180,6 +180,7 @@ def runners(fast: bool) -> list[Runner]:
         # By file, because the databases of the shared cases are made once a file.
         pytest("python: pytest", "pytest", ["tests/python"], "-n", "2", "--dist", "loadfile", "-m", among, *few),
         alone(fast),
+        pytest("python: faults", "faults", ["tests/faults"], "-m", "not slow", slow=True),
         node(),
         pytest("documents: pytest", "readme", ["tests/readme"], *quick),
         pytest("packages: pytest", "package", ["tests/package"], slow=True),

@@ -36,8 +36,8 @@ async def warm(wire: Wire, **options: Any) -> AsyncGenerator[Database]:
         yield database
     finally:
         # Whoever still waits for an answer where a test has failed gets an end.
-        wire.proxy.cut()
         wire.proxy.heal()
+        wire.proxy.cut()
         async with asyncio.timeout(CLOSING + 2):
             try:
                 await database.close()
@@ -191,6 +191,7 @@ async def test_close_returns_by_its_own_deadline(wire: Wire) -> None:
         await asyncio.gather(database.close(), return_exceptions=True)
     closed = time.monotonic() - began
     ended, going = await asyncio.wait(under_way, timeout=1)
+    wire.proxy.heal()
     wire.proxy.cut()
     await asyncio.gather(*going, return_exceptions=True)
     assert not going, "calls go on after the database is closed"

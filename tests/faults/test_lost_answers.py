@@ -26,7 +26,9 @@ async def test_a_lost_commit_is_told_as_unknown_and_never_done_twice(url: str) -
         await beside.repository(Row).create_many([{"id": f"{number}"} for number in range(count)])
         # MongoDB's driver looks at a server that has failed it twice a second only: twenty drivers wait side by side.
         lanes = 20 if beside.backend == "mongodb" else 1
-        bodies = sum(await asyncio.gather(*(_lose_commits(url, beside, range(lane, count, lanes)) for lane in range(lanes))))
+        bodies = sum(
+            await asyncio.gather(*(_lose_commits(url, beside, range(lane, count, lanes)) for lane in range(lanes)))
+        )
         assert bodies == count
         values = [row.value for row in await beside.repository(Row).find({"id": {"$regex": "^[0-9]"}})]
         assert len(values) == count
@@ -110,7 +112,10 @@ Verb = tuple[Callable[[Repository[Row], str], Awaitable[Any]], Callable[[Row | N
 
 #: Each verb with whether its effect is to be seen in the row. The token stands in each, so that the proxy knows it.
 VERBS: dict[str, Verb] = {
-    "create": (lambda rows, token: rows.create({"id": token, "value": 7}), lambda row: row is not None and row.value == 7),
+    "create": (
+        lambda rows, token: rows.create({"id": token, "value": 7}),
+        lambda row: row is not None and row.value == 7,
+    ),
     "create_many": (
         lambda rows, token: rows.create_many([{"id": token, "value": 7}, {"id": f"{token}-b", "value": 7}]),
         lambda row: row is not None and row.value == 7,
@@ -123,8 +128,14 @@ VERBS: dict[str, Verb] = {
         lambda rows, token: rows.update_many({"id": token}, {"$inc": {"value": 1}}),
         lambda row: row is not None and row.value != 0,
     ),
-    "replace": (lambda rows, token: rows.replace(token, {"id": token, "value": 9}), lambda row: row is not None and row.value == 9),
-    "upsert": (lambda rows, token: rows.upsert({"id": token, "value": 9}), lambda row: row is not None and row.value == 9),
+    "replace": (
+        lambda rows, token: rows.replace(token, {"id": token, "value": 9}),
+        lambda row: row is not None and row.value == 9,
+    ),
+    "upsert": (
+        lambda rows, token: rows.upsert({"id": token, "value": 9}),
+        lambda row: row is not None and row.value == 9,
+    ),
     "find_one_and_update": (
         lambda rows, token: rows.find_one_and_update({"id": token}, {"$inc": {"value": 1}}),
         lambda row: row is not None and row.value != 0,
@@ -221,7 +232,11 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
             rule = Rule("to_client", after=chance.randrange(size), times=1 if chance.random() < 0.5 else 2)
             with wire.proxy.rule(rule):
                 try:
-                    found = [row async for row in wide.find(sort="id").stream(batch=20)] if streams else await wide.find(sort="id")
+                    found = (
+                        [row async for row in wide.find(sort="id").stream(batch=20)]
+                        if streams
+                        else await wide.find(sort="id")
+                    )
                 except FarmDbError as error:
                     assert error.code == "connection_failed", f"{error.code}: {error}"
                     broken += 1

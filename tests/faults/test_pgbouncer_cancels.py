@@ -23,7 +23,9 @@ async def db() -> AsyncGenerator[Database]:
     schema = f"farm_{uuid.uuid4().hex}"
     proxy = f"{os.environ['FARM_TEST_PGBOUNCER_URL']}?pgbouncer=true&schema={schema}"
     async with opened(proxy, max_size=POOL) as database:
-        await database.repository(Wide).create_many([{"id": number, "text": f"{number:04}" * 100} for number in range(200)])
+        await database.repository(Wide).create_many(
+            [{"id": number, "text": f"{number:04}" * 100} for number in range(200)]
+        )
         yield database
         await database.execute(f"DROP SCHEMA {schema} CASCADE")
 

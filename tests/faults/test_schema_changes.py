@@ -124,21 +124,31 @@ def changes(backend: str, number: int) -> list[Any]:
     """What an administrator does to the table, the number-th time."""
     width = 50 + number
     if backend == "mongodb":
-        rules = {"$jsonSchema": {"bsonType": "object", "required": ["_id"], "properties": {"name": {"bsonType": "string"}}}}
+        rules = {
+            "$jsonSchema": {"bsonType": "object", "required": ["_id"], "properties": {"name": {"bsonType": "string"}}}
+        }
         return [
             {"collMod": "items", "validator": rules, "validationLevel": "strict"},
-            {"createIndexes": "items", "indexes": [{"key": {"count": 1}, "name": f"more_{number}", "sparse": number % 2 == 0}]},
+            {
+                "createIndexes": "items",
+                "indexes": [{"key": {"count": 1}, "name": f"more_{number}", "sparse": number % 2 == 0}],
+            },
             {"dropIndexes": "items", "index": f"more_{number}"},
             {"collMod": "items", "validator": {}},
         ]
     if backend == "mysql":
         retype = f"ALTER TABLE items MODIFY COLUMN extra_{number} varchar({width}) NULL"
-        name = f"ALTER TABLE items MODIFY COLUMN name varchar({width}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
+        name = (
+            f"ALTER TABLE items MODIFY COLUMN name varchar({width}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
+        )
     elif backend == "postgres":
         retype = f"ALTER TABLE items ALTER COLUMN extra_{number} TYPE varchar({width})"
         name = f"ALTER TABLE items ALTER COLUMN name TYPE varchar({width})"
     else:
-        return [f"ALTER TABLE items ADD COLUMN extra_{number} TEXT", f"CREATE INDEX more_{number} ON items (extra_{number})"]
+        return [
+            f"ALTER TABLE items ADD COLUMN extra_{number} TEXT",
+            f"CREATE INDEX more_{number} ON items (extra_{number})",
+        ]
     return [
         f"ALTER TABLE items ADD COLUMN extra_{number} int",
         retype,
@@ -176,7 +186,10 @@ async def test_changes_of_the_table_under_traffic_give_no_wrong_answer(url: str)
 @pytest.mark.only("postgres", "mysql")
 async def test_a_plan_that_a_change_has_outdated_is_made_anew_once(wire: Wire) -> None:
     await prepared(wire.direct)
-    async with opened(wire.url, [Item], max_size=1, group_reads=False) as database, opened(wire.direct, [], contract="off") as admin:
+    async with (
+        opened(wire.url, [Item], max_size=1, group_reads=False) as database,
+        opened(wire.direct, [], contract="off") as admin,
+    ):
         items = database.repository(Item)
         for number in range(often(20, 3)):
             await items.get(1)
