@@ -26,8 +26,9 @@ class Rule:
     Attributes:
         pattern: Acts when these bytes pass; without it when `after` bytes have passed.
         after: How many bytes may still pass, over all connections.
-        then: `"lose_answer"` passes the pattern on, waits until the server answers, swallows that and cuts: the server has
-            done it, the client does not know. `"lose_request"` cuts before the pattern is passed on. `"cut"` passes and cuts.
+        then: `"lose_answer"` passes the pattern on, waits until the server answers, swallows that and cuts: the server
+            has done it, the client does not know. `"lose_request"` cuts before the pattern is passed on. `"cut"` passes
+            and cuts.
         times: How often it acts; None for ever.
     """
 
@@ -205,7 +206,7 @@ class _Client(_Side):
 
 
 class Proxy:
-    """`async with Proxy(host, port) as proxy`: listens on `proxy.port` and passes everything on until told otherwise."""
+    """`async with Proxy(host, port) as proxy`: listens on `proxy.port`, passes everything on until told otherwise."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server = (host, port)

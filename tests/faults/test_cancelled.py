@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from faults.support import Row, Wide, becomes, idle, often, opened, token_on_every_connection, watching
 from farm_db import Database, DatabaseBusyError
+from faults.support import Row, Wide, becomes, idle, often, opened, token_on_every_connection, watching
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
 

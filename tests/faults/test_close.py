@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from faults.support import FULL, SERVERS, Row, Watcher, Wide, becomes, opened, watching
 from farm_db import Database, FarmDbError, Transaction
+from faults.support import FULL, SERVERS, Row, Watcher, Wide, becomes, opened, watching
 
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from farm_db import Database, FarmDbError
 from faults import servers
 from faults.support import FULL, Row, becomes, idle, often, opened, token_on_every_connection
-from farm_db import Database, FarmDbError
 
 pytestmark = pytest.mark.alone
 

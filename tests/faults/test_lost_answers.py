@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from farm_db import Database, FarmDbError, Repository, Transaction
 from faults.conftest import Wire
 from faults.proxy import Proxy, Rule
 from faults.support import SERVERS, Row, Wide, becomes, endpoint, idle, often, opened, through
-from farm_db import Database, FarmDbError, Repository, Transaction
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
@@ -47,7 +47,7 @@ async def _lose_commits(url: str, beside: Database, numbers: range) -> int:
             with proxy.rule(Rule("to_server", COMMITS[database.backend], then=then)) as rule:
                 told = await work.told_of_run(number)
             assert rule.fired, "no commit passed the wire"
-            # MongoDB's driver may send a commit again, for the server knows it by its number; nobody may run the body again.
+            # MongoDB's driver may send a commit again, whose number the server knows; nobody may run the body again.
             assert told == ("done" if database.backend == "mongodb" else "outcome_unknown")
             assert await work.effect(beside, number) == (1 if told == "done" or then == "lose_answer" else 0)
         await work.at_rest()

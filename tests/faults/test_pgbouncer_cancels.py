@@ -10,9 +10,9 @@ from contextlib import aclosing
 
 import pytest
 
+from farm_db import Database
 from faults.support import NAME, Row, Wide, becomes, idle, often, opened, token_on_every_connection
 from faults.test_cancelled import cancelled_at_random
-from farm_db import Database
 
 pytestmark = pytest.mark.alone
 POOL = 8

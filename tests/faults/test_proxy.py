@@ -148,6 +148,5 @@ async def test_a_half_close_leaves_the_other_direction(echo: tuple[Echo, Proxy])
 
 
 async def test_nobody_answers_at_a_port_whose_queue_is_full() -> None:
-    with unanswering_port() as port:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 0.3)
+    with unanswering_port() as port, pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 0.3)

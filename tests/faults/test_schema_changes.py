@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from farm_db import Database, Document, FarmDbError, Field, Transaction, TransactionConflictError
 from faults.conftest import Wire
 from faults.support import becomes, idle, often, opened
-from farm_db import Database, Document, FarmDbError, Field, Transaction, TransactionConflictError
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
 

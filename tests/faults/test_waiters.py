@@ -1,4 +1,4 @@
-"""Many who wait for few connections: cancelled at the hand-over, more than the pool can serve, more than its queue holds."""
+"""Many who wait for few connections: cancelled at the hand-over, more than are served, more than the queue holds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from farm_db import ConnectionFailedError, Database, PoolQueueFullError, PoolTimeoutError, Transaction
 from faults.conftest import Wire
 from faults.support import FULL, SERVERS, Row, becomes, idle, often, opened
-from farm_db import ConnectionFailedError, Database, PoolQueueFullError, PoolTimeoutError, Transaction
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
