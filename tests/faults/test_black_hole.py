@@ -18,7 +18,7 @@ from faults.support import GRACE, SERVERS, Row, Wide, becomes, endpoint, failure
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
-DEADLINE = 0.4
+DEADLINE = 0.3
 #: How long `close` may wait for work under way; it is a constant of the core.
 CLOSING = 10.0
 OPTIONS = {"statement_timeout": DEADLINE, "connect_timeout": DEADLINE, "acquire_timeout": 5, "max_size": 4}
@@ -134,6 +134,7 @@ async def test_a_commit_fails_by_its_deadline_as_of_unknown_outcome(wire: Wire) 
         await assert_replaced(wire, database)
 
 
+@pytest.mark.slow
 async def test_a_stream_fails_by_its_deadline(wire: Wire) -> None:
     async with warm(wire) as database:
         # Far more than what is read ahead and what buffers on the way hold.
@@ -163,6 +164,7 @@ async def test_a_new_connection_fails_by_its_deadline(wire: Wire) -> None:
             assert error.code == "connection_failed"
 
 
+@pytest.mark.slow
 async def test_a_pool_that_cannot_connect_any_more_says_so_by_its_deadline(wire: Wire) -> None:
     async with warm(wire, max_size=1) as database:
         rows = database.repository(Row)
@@ -177,6 +179,7 @@ async def test_a_pool_that_cannot_connect_any_more_says_so_by_its_deadline(wire:
         await assert_replaced(wire, database)
 
 
+@pytest.mark.slow
 async def test_close_returns_by_its_own_deadline(wire: Wire) -> None:
     database = opened(wire.url, **OPTIONS)
     await database.connect()

@@ -13,7 +13,7 @@ import pytest
 from farm_db import Database, FarmDbError, Repository, Transaction
 from faults.conftest import Wire
 from faults.proxy import Proxy, Rule
-from faults.support import SERVERS, Row, Wide, becomes, endpoint, idle, often, opened, through
+from faults.support import FULL, SERVERS, Row, Wide, becomes, endpoint, idle, often, opened, through
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
@@ -108,6 +108,11 @@ async def told_of(awaitable: Awaitable[Any]) -> str:
     return "done"
 
 
+def _times(database: Database, many: int) -> int:
+    """Fewer on MongoDB, whose driver looks at a server that has failed it twice a second only."""
+    return many // 6 if database.backend == "mongodb" else many
+
+
 Verb = tuple[Callable[[Repository[Row], str], Awaitable[Any]], Callable[[Row | None], bool]]
 
 #: Each verb with whether its effect is to be seen in the row. The token stands in each, so that the proxy knows it.
@@ -145,13 +150,13 @@ VERBS: dict[str, Verb] = {
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", VERBS if FULL else ["create", "update"])
 async def test_a_write_whose_answer_is_lost_never_says_that_it_was_not_done(wire: Wire, verb: str) -> None:
     call, done = VERBS[verb]
     async with opened(wire.url, max_size=2) as database, opened(wire.direct) as beside:
         rows, seen = database.repository(Row), beside.repository(Row)
         found: list[str] = []
-        for number in range(often(24, 2)):
+        for number in range(often(_times(database, 24), 1)):
             token = f"{verb}-{number:04}-token"
             if not verb.startswith("create"):
                 await seen.create({"id": token})
@@ -175,6 +180,7 @@ async def test_a_write_whose_answer_is_lost_never_says_that_it_was_not_done(wire
         await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
 
 
+@pytest.mark.only(*(SERVERS if FULL else SERVERS[:2]))
 async def test_a_write_whose_commit_is_lost_is_of_unknown_outcome(wire: Wire) -> None:
     """Verbs of several statements end in a COMMIT of their own, on some databases."""
     async with opened(wire.url, max_size=2) as database, opened(wire.direct) as beside:
@@ -200,8 +206,9 @@ async def test_a_read_whose_connection_is_cut_succeeds_or_may_be_repeated(wire: 
             lambda: rows.exists({"token": "here"}),
             lambda: rows.page({"token": "here"}, limit=5),
         ]
+        calls = calls[: often(len(calls), 2)]
         expected = [await call() for call in calls]
-        for times in (1, None):
+        for times in (1, None) if FULL else (1,):
             for call, right in zip(calls, expected, strict=True):
                 rule = Rule("to_server", b"here", then="lose_answer", times=times)
                 with wire.proxy.rule(rule):
@@ -227,7 +234,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
         whole = await wide.find(sort="id")
         size = wire.proxy.passed["to_client"] - before
         broken = 0
-        for _ in range(often(300, 20)):
+        for _ in range(often(_times(database, 300), 5)):
             streams = chance.random() < 0.5
             rule = Rule("to_client", after=chance.randrange(size), times=1 if chance.random() < 0.5 else 2)
             with wire.proxy.rule(rule):

@@ -73,9 +73,9 @@ def test_a_killed_writer_loses_nothing_and_stops_nobody(tmp_path: Path) -> None:
         for writer in writers:
             assert writer.stdout
             assert writer.stdout.readline() == "ready\n"
-        time.sleep(0.7)
+        time.sleep(0.5)
         writers[3].send_signal(signal.SIGKILL)
-        time.sleep(0.7)
+        time.sleep(0.5)
         for writer in writers:
             # The killed one's pipe still holds what it had said.
             said = writer.communicate(None if writer is writers[3] else "stop\n", timeout=30)[0].splitlines()

@@ -77,6 +77,7 @@ async def test_wait_for_overshoots_by_less_than_50_ms_however_many_wait(url: str
             await tx.rollback()
 
 
+@pytest.mark.slow
 async def test_thousands_of_waiters_make_few_connects_though_these_are_slow(wire: Wire) -> None:
     """Deadlines that are shorter than a handshake: who gives up waiting must not take the handshake along."""
     pool, waiters = 10, 5000
