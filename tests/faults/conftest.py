@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from backends import temporary_url
 from faults import servers
 from faults.proxy import Proxy
-from faults.support import endpoint, through
+from faults.support import SERVERS, end_all, endpoint, through
 
 
 @dataclass
@@ -24,6 +27,16 @@ class Wire:
     proxy: Proxy
     url: str
     direct: str
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
+    """As everywhere; but what a failing test has left open must not keep its database from being dropped."""
+    backend = getattr(request, "param", "sqlite")
+    with temporary_url(backend, tmp_path) as url:
+        yield url
+        if backend in SERVERS:
+            asyncio.run(end_all(url))
 
 
 @pytest.fixture

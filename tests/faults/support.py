@@ -180,6 +180,12 @@ async def watching(url: str) -> AsyncGenerator[Watcher]:
         yield Watcher(database, backend, parts.path.strip("/"))
 
 
+async def end_all(url: str) -> None:
+    """Ends whatever the tests still have on the server."""
+    async with watching(url) as watcher:
+        await watcher.end_all()
+
+
 async def token_on_every_connection(database: Database, count: int, within: float = 5) -> None:
     """Holds all connections at once, each asked for something that only it is asked for."""
     rows = database.repository(Row)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -27,6 +29,17 @@ async def held(database: Database, count: int) -> list[Transaction]:
         await rows.get_or_none("nobody", tx=tx)
         found.append(tx)
     return found
+
+
+@asynccontextmanager
+async def holding(database: Database, count: int) -> AsyncGenerator[None]:
+    """Every connection is taken for a block."""
+    holders = await held(database, count)
+    try:
+        yield
+    finally:
+        for tx in holders:
+            await tx.rollback()
 
 
 async def test_waiters_cancelled_at_the_hand_over_lose_no_connection(url: str) -> None:
@@ -60,7 +73,6 @@ async def test_waiters_cancelled_at_the_hand_over_lose_no_connection(url: str) -
 async def test_wait_for_overshoots_by_less_than_50_ms_however_many_wait(url: str) -> None:
     async with opened(url, max_size=POOL) as database:
         rows = database.repository(Row)
-        holders = await held(database, POOL)
         overshoots: list[float] = []
         plain: list[float] = []
 
@@ -76,15 +88,14 @@ async def test_wait_for_overshoots_by_less_than_50_ms_however_many_wait(url: str
             await asyncio.sleep(seconds)
             plain.append(time.perf_counter() - began - seconds)
 
-        for _ in range(often(20, 2)):
-            spans = [0.05 + number * 0.002 for number in range(10 * POOL)]
-            await asyncio.gather(*map(wait, spans), *map(wait_for_nothing, spans))
+        async with holding(database, POOL):
+            for _ in range(often(20, 2)):
+                spans = [0.05 + number * 0.002 for number in range(10 * POOL)]
+                await asyncio.gather(*map(wait, spans), *map(wait_for_nothing, spans))
+            assert database.pool_stats()["waiting"] == 0, "who has gone still waits"
         late = max(overshoots) - max(plain)
         print(f"{max(overshoots) * 1000:.1f} ms late, the loop by itself {max(plain) * 1000:.1f} ms")
         assert late < 0.05, f"{late * 1000:.0f} ms later than the loop itself"
-        assert database.pool_stats()["waiting"] == 0, "who has gone still waits"
-        for tx in holders:
-            await tx.rollback()
 
 
 @pytest.mark.slow
@@ -128,7 +139,6 @@ async def test_beyond_the_queue_everybody_is_refused_at_once(url: str) -> None:
     async with opened(url, max_size=pool, queue_limit=limit) as database:
         rows = database.repository(Row)
         await rows.create({"id": "a"})
-        holders = await held(database, pool)
         loop, took = asyncio.get_running_loop(), []
 
         async def call() -> Any:
@@ -139,12 +149,11 @@ async def test_beyond_the_queue_everybody_is_refused_at_once(url: str) -> None:
                 took.append(loop.time() - began)
                 return None
 
-        began = loop.time()
-        calls = [asyncio.ensure_future(call()) for _ in range(callers)]
-        await becomes(lambda: len(took) == callers - limit, 3, f"{len(took)} were refused")
-        assert loop.time() - began < 1.5
-        for tx in holders:
-            await tx.rollback()
+        async with holding(database, pool):
+            began = loop.time()
+            calls = [asyncio.ensure_future(call()) for _ in range(callers)]
+            await becomes(lambda: len(took) == callers - limit, 3, f"{len(took)} were refused")
+            assert loop.time() - began < 1.5
         async with asyncio.timeout(20):
             outcomes = await asyncio.gather(*calls)
         assert outcomes.count(1) == limit
