@@ -27,37 +27,51 @@ _PARTS = (
 FROM_ENVIRONMENT = ""
 
 
+class Place:
+    """Where a database is and how to connect to it, with passwords: the URL and the options as they were given.
+
+    Code that has secrets at hand holds them in one of these and in no variable, because tools that report errors write
+    the variables of every frame of a traceback into logs; this shows nothing of what it holds.
+    """
+
+    __slots__ = ("options", "url")
+
+    def __init__(self, url: Any, options: Any) -> None:
+        self.url = url
+        self.options = options
+
+
 def locate(
-    url: str | None, options: Mapping[str, Any], environment: Mapping[str, str] | None = None, start: Path | None = None
+    given: Place, environment: Mapping[str, str] | None = None, start: Path | None = None
 ) -> tuple[str, dict[str, Any]]:
     """URL and options of a database.
 
     Args:
-        url: What the code says; wins where it is given.
-        options: What the code says; wins one by one.
+        given: What the code says; its URL wins where there is one, its options win one by one.
         environment: `DATABASE_URL`, or the split variables (`DATABASE_TYPE` with `MONGO_URI`, `POSTGRES_HOST` ...).
         start: The directory from which pyproject.toml is looked for upwards.
 
     Raises:
         InvalidConfigurationError: if the settings found are malformed.
     """
-    environment = os.environ if environment is None else environment
-    settings = _settings(start or Path.cwd())
-    named = any(environment.get(name) for name in ("DATABASE_URL", *_PARTS))
-    found = url or (FROM_ENVIRONMENT if named else settings.get("url") or DEFAULT_URL)
-    if not isinstance(found, str):
-        raise InvalidConfigurationError("the url in [tool.farm-db] must be text")
-    return found, {**_options(settings), **options}
-
-
-def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    options = settings.get("options", {})
-    if not isinstance(options, dict):
+    written = _settings(start or Path.cwd())
+    if not isinstance(written.options, dict):
         raise InvalidConfigurationError("the options in [tool.farm-db] must be a table")
-    return options
+    named = _is_named(os.environ if environment is None else environment)
+    found = Place(
+        given.url or (FROM_ENVIRONMENT if named else written.url or DEFAULT_URL),
+        {**written.options, **given.options},
+    )
+    if not isinstance(found.url, str):
+        raise InvalidConfigurationError("the url must be text, in code as in [tool.farm-db]")
+    return found.url, found.options
 
 
-def _settings(start: Path) -> dict[str, Any]:
+def _is_named(environment: Mapping[str, str]) -> bool:
+    return any(environment.get(name) for name in ("DATABASE_URL", *_PARTS))
+
+
+def _settings(start: Path) -> Place:
     """The nearest `[tool.farm-db]`, from `start` upwards."""
     import tomllib  # here, because most programs name their database in code
 
@@ -67,7 +81,9 @@ def _settings(start: Path) -> dict[str, Any]:
             try:
                 settings = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("farm-db")
             except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                raise InvalidConfigurationError(f"{path} cannot be read", {"path": str(path)}) from error
+                # Without the frames of the parser, whose variables are the text of the file.
+                cause = error.with_traceback(None)
+                raise InvalidConfigurationError(f"{path} cannot be read", {"path": str(path)}) from cause
             if isinstance(settings, dict):
-                return settings
-    return {}
+                return Place(settings.get("url"), settings.get("options", {}))
+    return Place(None, {})

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, cast
 
 from . import _native, binding
-from .configuration import locate
+from .configuration import Place, locate
 from .errors import DatabaseBusyError, DatabaseClosedError, InvalidSchemaError, TransactionConflictError
 from .model import Document
 from .repository import Repository
@@ -71,8 +71,9 @@ class Database:
         from asyncio import Lock
 
         self.name = name
-        self._url = url
-        self._options = options
+        self._place = Place(url, options)
+        # What stands in a variable stands in a traceback with variables too (`Place`).
+        del url, options
         self._contract_mode = contract
         self._create_missing = create_missing
         self._validate_on_read = validate_on_read
@@ -170,8 +171,7 @@ class Database:
         """
         async with self._changing:
             if self._engine is None:
-                url, options = locate(self._url, self._options)
-                engine = _native.Engine(url, options, self._contract_source())
+                engine = _native.Engine(*locate(self._place), self._contract_source())
                 report = await self._open_engine(engine, wait)
                 if self._contract_mode == "warn" and report["differences"]:
                     warnings.warn("; ".join(report["differences"]), ContractWarning, stacklevel=2)
@@ -223,7 +223,7 @@ class Database:
         Raises:
             InvalidConfigurationError: if the URL is malformed.
         """
-        return str(_native.parse_url(locate(self._url, self._options)[0])["url"])
+        return str(_native.parse_url(locate(self._place)[0])["url"])
 
     @property
     def backend(self) -> str:
@@ -232,7 +232,7 @@ class Database:
         Raises:
             InvalidConfigurationError: if the URL is malformed.
         """
-        return str(_native.parse_url(locate(self._url, self._options)[0])["backend"])
+        return str(_native.parse_url(locate(self._place)[0])["backend"])
 
     @property
     def capabilities(self) -> dict[str, Any]:
@@ -372,4 +372,6 @@ class Database:
 
 async def connect(url: str | None = None, *, wait: float = 0, **options: Any) -> Database:
     """Opens a database; the arguments are those of `Database`, and `wait` that of its `connect`."""
-    return await Database(url, **options).connect(wait=wait)
+    place = Place(url, options)
+    del url, options
+    return await Database(place.url, **place.options).connect(wait=wait)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import quote
 
+from .configuration import Place
 from .database import Database
 from .errors import DatabaseClosedError
 from .model import Document
@@ -30,9 +31,9 @@ class DatabaseManager:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
         self.provider_type: str | None = self.config.get("type")
-        options = dict(self.config)
-        url = _take_url(options)
-        self.database = Database(url, **options)
+        del config
+        place = _place(self.config)
+        self.database = Database(place.url, **place.options)
 
     @property
     def models(self) -> list[type[Document]]:
@@ -84,6 +85,7 @@ async def init_database(config: Mapping[str, Any]) -> DatabaseManager:
     """Makes the manager of this process and connects it; an earlier one is shut down."""
     global _manager
     manager = DatabaseManager(config)
+    del config
     await manager.initialize()
     previous, _manager = _manager, manager
     if previous is not None:
@@ -104,10 +106,11 @@ async def get_database_manager() -> DatabaseManager:
     return _manager
 
 
-def _take_url(options: dict[str, Any]) -> str | None:
-    """The URL of a configuration, taken out of it; None leaves it to the environment and pyproject.toml."""
+def _place(config: Mapping[str, Any]) -> Place:
+    """The URL of a configuration and all the rest; no URL leaves it to the environment and pyproject.toml."""
+    options = dict(config)
     url: str | None = options.pop("url", None)
     if url is None and options.get("type") == "sqlite" and options.get("database"):
         path = str(options.pop("database"))
-        return "sqlite::memory:" if path == ":memory:" else f"sqlite:///{quote(path)}"
-    return url
+        url = "sqlite::memory:" if path == ":memory:" else f"sqlite:///{quote(path)}"
+    return Place(url, options)

@@ -31,5 +31,6 @@ async def temporary_database(
     with tempfile.TemporaryDirectory(prefix="farm-db-") as temporary:
         folder = Path(directory or temporary)
         database = Database(url or f"sqlite:///{folder / 'test.db'}", models=models, **options)
+        del url, options
         async with database:
             yield database

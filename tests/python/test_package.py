@@ -43,7 +43,7 @@ from farm_db import (
     reset_current_user,
     set_current_user,
 )
-from farm_db.configuration import DEFAULT_URL, FROM_ENVIRONMENT, locate
+from farm_db.configuration import DEFAULT_URL, FROM_ENVIRONMENT, Place, locate
 from farm_db.entity import entity_of
 from farm_db.records import record_of
 from model_samples import Account, Profile, fields_of
@@ -292,7 +292,7 @@ def test_everything_needs_a_connection() -> None:
 def test_the_manager_is_a_database_made_from_a_dict() -> None:
     manager = DatabaseManager({"type": "sqlite", "database": "some dir/app.db", "models": [User], "max_pool_size": 4})
     assert manager.database._url == "sqlite:///some%20dir/app.db"
-    assert manager.database._options == {"type": "sqlite", "max_pool_size": 4}
+    assert manager.database._place.options == {"type": "sqlite", "max_pool_size": 4}
     assert manager.models == [User]
     assert not manager.is_initialized
     assert asyncio.run(manager.health_check()) == {"status": "not_initialized", "connected": False}
@@ -301,18 +301,18 @@ def test_the_manager_is_a_database_made_from_a_dict() -> None:
 
 
 def test_the_url_comes_from_the_first_that_knows_it(tmp_path: Path) -> None:
-    assert locate("sqlite:///a.db", {}, {"DATABASE_URL": "x"}, tmp_path) == ("sqlite:///a.db", {})
-    assert locate(None, {}, {}, tmp_path) == (DEFAULT_URL, {})
+    assert locate(Place("sqlite:///a.db", {}), {"DATABASE_URL": "x"}, tmp_path) == ("sqlite:///a.db", {})
+    assert locate(Place(None, {}), {}, tmp_path) == (DEFAULT_URL, {})
     settings = '[tool.farm-db]\nurl = "sqlite:///p.db"\n[tool.farm-db.options]\nmax_size = 3\nqueue_limit = 5\n'
     (tmp_path / "pyproject.toml").write_text(settings)
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
-    assert locate(None, {"max_size": 4}, {}, deep) == ("sqlite:///p.db", {"max_size": 4, "queue_limit": 5})
-    assert locate(None, {}, {"DATABASE_URL": "sqlite:///e.db"}, deep)[0] == FROM_ENVIRONMENT
-    assert locate(None, {}, {"DATABASE_TYPE": "sqlite"}, deep)[0] == FROM_ENVIRONMENT
+    assert locate(Place(None, {"max_size": 4}), {}, deep) == ("sqlite:///p.db", {"max_size": 4, "queue_limit": 5})
+    assert locate(Place(None, {}), {"DATABASE_URL": "sqlite:///e.db"}, deep)[0] == FROM_ENVIRONMENT
+    assert locate(Place(None, {}), {"DATABASE_TYPE": "sqlite"}, deep)[0] == FROM_ENVIRONMENT
     (tmp_path / "pyproject.toml").write_text("[tool")
     with pytest.raises(farm_db.InvalidConfigurationError):
-        locate(None, {}, {}, deep)
+        locate(Place(None, {}), {}, deep)
 
 
 # FastAPI
