@@ -94,7 +94,7 @@ async def _of_mysql(database: Database, _: str, database_name: str) -> Held:
 async def _of_mongodb(database: Database, name: str, database_name: str) -> Held:
     current: dict[str, Any] = {"allUsers": True, "idleConnections": True, "idleSessions": True, "idleCursors": True}
     command = {"aggregate": 1, "pipeline": [{"$currentOp": current}], "cursor": {"batchSize": 10_000}}
-    found = (await database.execute(command))["cursor"]["firstBatch"]
+    found = await database.execute(command)
     own = [one for one in found if one.get("appName") == name]
     cursors = [one for one in found if one["type"] == "idleCursor" and one["ns"].startswith(f"{database_name}.")]
     connections = {one["connectionId"] for one in own if one["type"] == "op" and "connectionId" in one}

@@ -84,8 +84,9 @@ _manager: DatabaseManager | None = None
 async def init_database(config: Mapping[str, Any]) -> DatabaseManager:
     """Makes the manager of this process and connects it; an earlier one is shut down."""
     global _manager
-    manager = DatabaseManager(config)
+    place = Place(None, config)
     del config
+    manager = DatabaseManager(place.options)
     await manager.initialize()
     previous, _manager = _manager, manager
     if previous is not None:

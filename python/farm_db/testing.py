@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from .configuration import Place
 from .database import Database
 from .model import Document
 
@@ -30,7 +31,8 @@ async def temporary_database(
     """
     with tempfile.TemporaryDirectory(prefix="farm-db-") as temporary:
         folder = Path(directory or temporary)
-        database = Database(url or f"sqlite:///{folder / 'test.db'}", models=models, **options)
+        place = Place(url or f"sqlite:///{folder / 'test.db'}", options)
         del url, options
+        database = Database(place.url, models=models, **place.options)
         async with database:
             yield database

@@ -1,4 +1,4 @@
-"""Real servers around an app: uvicorn that reloads, gunicorn that forks; what signals and exits do to work in flight."""
+"""Real servers around an app: uvicorn that reloads, gunicorn that forks; what signals and exits do to what runs."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def test_everything_needs_a_connection() -> None:
 
 def test_the_manager_is_a_database_made_from_a_dict() -> None:
     manager = DatabaseManager({"type": "sqlite", "database": "some dir/app.db", "models": [User], "max_pool_size": 4})
-    assert manager.database._url == "sqlite:///some%20dir/app.db"
+    assert manager.database._place.url == "sqlite:///some%20dir/app.db"
     assert manager.database._place.options == {"type": "sqlite", "max_pool_size": 4}
     assert manager.models == [User]
     assert not manager.is_initialized
