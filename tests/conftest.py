@@ -30,7 +30,7 @@ settings.load_profile("farm_db")
 
 #: Seconds after which an async test that waits for ever fails; twice as long after which one that blocks its thread
 #: ends the run with the stack of every thread.
-PATIENCE, SLOW_PATIENCE = int(os.environ.get("FARM_DB_PATIENCE", "60")), 600
+PATIENCE, SLOW_PATIENCE, LONG_PATIENCE = int(os.environ.get("FARM_DB_PATIENCE", "60")), 600, 3600
 _stderr = -1
 
 
@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*facts): in a module of every backend, runs where these are declared")
     config.addinivalue_line("markers", "only(*backends): in a module of every backend, runs for these")
     config.addinivalue_line("markers", "alone: measures time, so nothing may run beside it")
+    config.addinivalue_line("markers", "long: takes minutes; only `make faults` runs it")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
     if not config.pluginmanager.is_registered(pytest_plugin):
@@ -72,6 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _patience(item: Any) -> int:
+    if item.get_closest_marker("long") is not None:
+        return LONG_PATIENCE
     return PATIENCE if item.get_closest_marker("slow") is None else SLOW_PATIENCE
 
 

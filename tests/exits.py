@@ -98,7 +98,7 @@ async def exits(url: str, count: int) -> str:
     assert [one for one in ended if one.seconds - startup > DEADLINE] == []
     async with watching(url, CLIENT) as watch:
         left = await settled(watch)
-        assert left == NOTHING
+        assert left == NOTHING, left
     async with Database(url, models=[Counter]) as database:
         assert await database.repository(Counter).count() % BATCH == 0, "half a batch was written"
     if url.startswith("sqlite"):

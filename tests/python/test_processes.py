@@ -1,4 +1,4 @@
-"""Processes: forks with an open database, exits with work in flight, several writers of one file."""
+"""Processes: forks with an open database, several writers of one file. Exits and real servers are in test_hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ from support import Counter, User, environment, failure, opened, run_python
 
 FORKS = 150
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
-
-EXIT_DEADLINE = 3.0
 
 
 def in_child(work: Callable[[], Any], deadline: float = 20) -> Any:
@@ -206,79 +203,6 @@ def _create(counters: Any, count: int) -> None:
             await counters.create({})
 
     asyncio.run(work())
-
-
-EXIT = """
-import asyncio, os, sys
-from support import Counter, Database
-database = Database(sys.argv[1], models=[Counter])
-counters = database.repository(Counter)
-
-async def main(way):
-    await database.connect()
-    work = [asyncio.ensure_future(counters.create_many([{} for _ in range(5)])) for _ in range(50)]
-    work += [asyncio.ensure_future(counters.find().to_list()) for _ in range(50)]
-    stream = counters.find().stream()
-    tx = await database._open().begin(None, False) if way == "transaction" else None
-    await asyncio.sleep(0.002 * (int(sys.argv[2]) % 4))
-    if way == "exit":
-        sys.exit(0)
-    if way == "kept":
-        import builtins
-        builtins.kept = (work, stream, tx, database)
-
-way = ("return", "exit", "kept", "loop", "transaction")[int(sys.argv[2]) % 5]
-if way == "loop":
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(main(way))
-    loop.run_until_complete(asyncio.sleep(0.02))
-else:
-    asyncio.run(main(way))
-"""
-
-
-def _exit(url: str, number: int) -> tuple[int, float, str]:
-    began = time.monotonic()
-    # Warnings are no errors here: tasks that die with their loop are what is tested.
-    command = [sys.executable, "-c", EXIT, url, str(number)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment(), check=False)
-    except subprocess.TimeoutExpired:
-        return -999, 20.0, "it hung"
-    return done.returncode, time.monotonic() - began, done.stderr
-
-
-def _assert_clean_exits(url: str, count: int) -> None:
-    startup = min(_startup() for _ in range(3))
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda number: _exit(url, number), range(count)))
-    bad = [(number, *outcome) for number, outcome in enumerate(outcomes) if outcome[0] != 0]
-    assert bad == []
-    slow = [seconds for _, seconds, _ in outcomes if seconds - startup > EXIT_DEADLINE]
-    assert slow == []
-    panics = [text for _, _, text in outcomes if "panicked" in text or "Fatal Python error" in text]
-    assert panics == []
-    print(
-        f"{count} exits, the slowest after {max(seconds for _, seconds, _ in outcomes):.2f} s (startup {startup:.2f} s)"
-    )
-
-    async def whole() -> None:
-        async with opened(url, [Counter]) as database:
-            assert await database.repository(Counter).count() % 5 == 0, "half a batch was written"
-            check = await database.execute("PRAGMA integrity_check")
-            assert [list(row.values()) for row in check] == [["ok"]]
-
-    asyncio.run(whole())
-
-
-def _startup() -> float:
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import support"], env=environment(), check=True)
-    return time.monotonic() - began
-
-
-def test_two_hundred_interpreters_exit_cleanly_with_a_hundred_operations_in_flight(url: str) -> None:
-    _assert_clean_exits(url, 200)
 
 
 WRITER = """
