@@ -1,5 +1,5 @@
 """What many calls leave behind, in an interpreter of their own: `python leaks.py URL CALLS` makes gets, creates, finds,
-updates, transactions, errors, streams and gets that are cancelled, mixed at random, and prints JSON of what it measured.
+updates, transactions, errors, streams and gets that are cancelled, mixed at random, and prints what it measured.
 
 The resident memory is read a hundred times, after the garbage is collected. The first tenth is the warm-up; over the
 rest the line of least squares is laid, and its rise from the first to the last of these readings is the growth.
