@@ -51,7 +51,7 @@ export async function fresh(
   backend: (typeof BACKENDS)[number],
   path: string,
   models: readonly Model<any>[],
-): Promise<{ db: Database; end: () => Promise<void> }> {
+): Promise<{ db: Database; url: string; end: () => Promise<void> }> {
   const name = `farm_${randomUUID().replaceAll("-", "")}`;
   const urls = {
     sqlite: () => `sqlite:///${path}`,
@@ -64,7 +64,8 @@ export async function fresh(
     await whole.execute(`CREATE DATABASE ${name}`);
     await whole.close();
   }
-  const db = await Database.connect(urls[backend](), { models, createMissing: true });
+  const url = urls[backend]();
+  const db = await Database.connect(url, { models, createMissing: true });
   const removals = {
     sqlite: undefined,
     postgres: `DROP SCHEMA ${name} CASCADE`,
@@ -76,7 +77,7 @@ export async function fresh(
     if (removal !== undefined) await db.execute(removal as any);
     await db.close();
   };
-  return { db, end };
+  return { db, url, end };
 }
 
 /** The error of a call, which must be one of ours with this code. */
@@ -102,6 +103,8 @@ export interface Ended {
 export interface RunOptions {
   cwd?: string;
   env?: Record<string, string>;
+  /** Milliseconds after which it is killed. */
+  patience?: number;
   /** Called once the process runs. */
   meanwhile?: (child: ReturnType<typeof spawn>) => void;
 }
@@ -114,13 +117,13 @@ export function cleanEnvironment(more: Record<string, string> = {}): Record<stri
   return { ...(Object.fromEntries(kept) as Record<string, string>), ...more };
 }
 
-/** Runs `node` to its end; killed after 20 seconds, which fails the test by its signal. */
+/** Runs `node` to its end; killed after its patience, 20 seconds unless told, which fails the test by its signal. */
 export function node(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const began = performance.now();
   return new Promise((settle, reject) => {
     const env = cleanEnvironment(options.env);
     const child = spawn(process.execPath, args, { cwd: options.cwd ?? ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
-    const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.patience ?? 20_000);
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (chunk) => (stdout += chunk));
     child.stderr.on("data", (chunk) => (stderr += chunk));
