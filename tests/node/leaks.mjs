@@ -1,5 +1,5 @@
-// What many calls leave behind, in a process of their own: `node --expose-gc --max-semi-space-size=1 leaks.mjs URL CALLS` makes gets, creates,
-// finds, updates, transactions, errors and streams, mixed at random, and prints what it measured as JSON, in the words of
+// What many calls leave behind: `node --expose-gc --max-semi-space-size=1 leaks.mjs URL CALLS` makes gets, creates, finds,
+// updates, transactions, errors and streams, mixed at random, and prints what it measured as JSON, in the words of
 // tests/leaks.py: the first tenth is the warm-up, and the growth is the rise of the line of least squares over the rest.
 import { readdirSync } from "node:fs";
 import { Database, defineModel, FarmDbError, f } from "@farm/db-native";

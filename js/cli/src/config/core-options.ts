@@ -1,5 +1,6 @@
 /** The configuration file's `database` part as options of the core, which reads its sections by itself. */
 import type { DatabaseConfig } from "@farm/types";
+import { redact } from "../output/redact.js";
 
 /** Options for the core. `type` is left out where the URL comes from elsewhere: it speaks of the file's own URL. */
 export function coreOptions(config: DatabaseConfig, ownsUrl: boolean): Record<string, unknown> {
@@ -23,6 +24,6 @@ export function flatten(options: Record<string, unknown>, prefix = ""): [name: s
       return flatten(value as Record<string, unknown>, `${path}.`);
     }
     const hidden = /pass|secret|token|key|credential|auth_?mechanism_?properties/i.test(name);
-    return value === undefined ? [] : [[path, hidden ? "***" : String(value)]];
+    return value === undefined ? [] : [[path, hidden ? "***" : redact(String(value))]];
   });
 }

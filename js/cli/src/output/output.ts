@@ -1,5 +1,6 @@
 /** Where a command writes: data to stdout, messages to stderr, one object where `--json` is given. */
-import type { Failure } from "../failure.js";
+import type { Failure, FailureReport } from "../failure.js";
+import { redact } from "./redact.js";
 import { hasColor, type Style, styleFor } from "./style.js";
 
 /** What the user asked of the output. */
@@ -48,8 +49,10 @@ export class Output {
   }
 
   /** The failure, on stdout only as JSON. */
-  failure({ report }: Failure): void {
+  failure(failure: Failure): void {
     clearProgress();
+    const texts = Object.entries(failure.report).map(([name, text]) => [name, redact(text)]);
+    const report: FailureReport = Object.fromEntries(texts);
     if (this.json) {
       process.stdout.write(`${JSON.stringify({ ok: false, error: report })}\n`);
       return;
