@@ -10,4 +10,4 @@ pytestmark = [pytest.mark.every_backend, pytest.mark.slow, pytest.mark.long]
 
 
 def test_a_repository_is_what_plain_dicts_are_for_many_long_programs(url: str) -> None:
-    print(run_programs(url, 400, 60))
+    print(run_programs(url, 150, 50))
