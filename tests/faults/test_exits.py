@@ -1,5 +1,5 @@
-"""Two hundred interpreters exit with a hundred operations in flight, and a thousand worker threads of Node are terminated,
-on every database."""
+"""Two hundred interpreters exit with a hundred operations in flight, and a thousand worker threads of Node are
+terminated, on every database."""
 
 from __future__ import annotations
 
