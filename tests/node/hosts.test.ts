@@ -162,7 +162,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
           await ended;
         }
         // MongoDB's driver goes on watching the server until its next heartbeat, after ten seconds or a little more.
-        for (let wait = 0; wait < 400 && count("fd") > early[1] + 15; wait += 1) await pause(100);
+        for (let wait = 0; wait < 400 && count("fd") > early[1] + 8; wait += 1) await pause(100);
         await entries.update(own.id, { text: "still" });
         const rows = await Promise.all(Array.from({ length: 20 }, () => entries.get(own.id)));
         const late = [count("task"), count("fd")];
