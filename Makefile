@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast oracle faults servers bench budget lint fmt build clean help
+.PHONY: demo serve test test-fast oracle faults fuzz servers bench budget lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -33,6 +33,9 @@ faults: ## servers killed, wires broken, callers gone, as often as reliability w
 	@$(PREPARE) test
 	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- timeout 900 .venv/bin/python -m pytest \
 		tests/faults -q -p no:cacheprovider $(ARGS)
+
+fuzz: ## hostile input for the core, guided by coverage; T=600 seconds for each target, ARGS="filter update" for some
+	@$(PYTHON) scripts/fuzz.py --seconds $(or $(T),60) $(ARGS)
 
 servers: ## private servers until Ctrl-C, as the tests use them; prints their URLs
 	@$(PREPARE) venv

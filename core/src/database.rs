@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Access, Backend, Introspection, Rows, Statement, TransactionOptions};
+use crate::backend::{Access, Backend, Introspection, Operation, Rows, Statement, TransactionOptions};
 use crate::backends;
 use crate::config::Config;
 use crate::document;
@@ -118,6 +118,11 @@ impl Database {
             std::mem::forget(std::mem::replace(&mut *slot, Connected { process, backend }));
         }
         Arc::clone(&slot.backend)
+    }
+
+    /// The native statement of an operation; pure, needs no connection.
+    pub fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
+        self.backend().compile(operation)
     }
 
     /// The contract of the app.
