@@ -4,7 +4,7 @@
 //! once. `FARM_FUZZ_ROUNDS` makes it go on for longer.
 
 #[path = "../fuzz/src/lib.rs"]
-mod targets;
+pub mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -13,12 +13,60 @@ use farm_db_core::Value;
 use farm_db_core::value::tagged;
 
 /// Changes of the seeds a target, unless the environment says otherwise.
-const ROUNDS: usize = 1500;
+const ROUNDS: usize = 5000;
 /// Pieces that mean something to somebody.
 const HOSTILE: &[&str] = &[
-    "'", "\"", "`", "\\", "--", "/*", ";", "?", "$1", "$", "$$", "%", "\0", "\u{202e}", "\u{ffff}", ".", "..", "[", "]", "{",
-    "}", "(", ")", "(?", "{65535}", "[[:", "*", "+", "|", "^", "@", ":", "//", "#", "&", "=", ",", "$where", "$expr",
-    "__proto__", "$[]", "$[a]", "id", "name", "attrs.", "extra.0", "' OR 1=1 --", "-0", "1e400", "9223372036854775808", "NaN",
+    "'",
+    "\"",
+    "`",
+    "\\",
+    "--",
+    "/*",
+    ";",
+    "?",
+    "$1",
+    "$",
+    "$$",
+    "%",
+    "\0",
+    "\u{202e}",
+    "\u{ffff}",
+    ".",
+    "..",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    ")",
+    "(?",
+    "{65535}",
+    "[[:",
+    "*",
+    "+",
+    "|",
+    "^",
+    "@",
+    ":",
+    "//",
+    "#",
+    "&",
+    "=",
+    ",",
+    "$where",
+    "$expr",
+    "__proto__",
+    "$[]",
+    "$[a]",
+    "id",
+    "name",
+    "attrs.",
+    "extra.0",
+    "' OR 1=1 --",
+    "-0",
+    "1e400",
+    "9223372036854775808",
+    "NaN",
 ];
 
 /// A small generator of numbers (xorshift), so that every run does the same.
@@ -82,9 +130,9 @@ fn change_value(value: &mut Value, pool: &[Value], random: &mut Random) {
                     _ => name,
                 },
             };
-            map.shift_insert(at.min(map.len()), name, inner);
+            map.insert(name, inner);
         }
-        Value::Text(text) if random.below(2) == 0 => text.push_str(random.of(HOSTILE)),
+        Value::Text(text) if random.below(2) == 0 => text.push_str(random.of::<&str>(HOSTILE)),
         other => *other = random.of(pool).clone(),
     }
 }
@@ -109,7 +157,8 @@ fn check(run: fn(&[u8]), input: &[u8]) {
 fn fuzz(target: &str, run: fn(&[u8])) {
     let seeds = seeds(target);
     assert!(seeds.len() >= 5, "{target} has no seeds");
-    let mut pool = vec![Value::Null, Value::Int(i64::MIN), Value::Float(-0.0), Value::Float(1e300), Value::List(vec![])];
+    let mut pool =
+        vec![Value::Null, Value::Int(i64::MIN), Value::Float(-0.0), Value::Float(1e300), Value::List(vec![])];
     pool.extend(HOSTILE.iter().map(|text| Value::from(*text)));
     for seed in &seeds {
         check(run, seed);

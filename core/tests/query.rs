@@ -75,6 +75,48 @@ fn a_regular_expression_that_would_grow_too_large_is_refused() {
 }
 
 #[test]
+fn a_regular_expression_that_would_search_for_long_is_refused() {
+    let parsed = |pattern: String| {
+        let filter = document! { "extra" => document! { "$regex" => pattern } };
+        Filter::parse(&filter, &entity()).map_err(|error| error.kind())
+    };
+    for pattern in ["(?:a%?){3000}b".to_owned(), "(?:a?){2000}b".to_owned(), "[ab]".repeat(1500), "a?".repeat(1500)] {
+        assert_eq!(parsed(pattern.clone()).unwrap_err(), Kind::InvalidQuery, "{pattern}");
+    }
+    let words: Vec<_> = (0..3000).map(|number| format!("word{number}")).collect();
+    for pattern in [".{0,1000}".to_owned(), "[^,]{1000}".to_owned(), "a".repeat(30_000), words.join("|")] {
+        assert!(parsed(pattern.clone()).is_ok(), "{pattern}");
+    }
+}
+
+#[test]
+fn a_path_with_a_nul_is_refused() {
+    for filter in [r#"{"extra.a\u0000b":1}"#, r#"{"extra":{"$elemMatch":{"a\u0000":1}}}"#] {
+        assert_eq!(Filter::parse(&map(filter), &entity()).unwrap_err().kind(), Kind::InvalidQuery, "{filter}");
+    }
+    let update = map(r#"{"$set":{"extra.\u0000":1}}"#);
+    assert_eq!(Update::parse(&update, &entity()).unwrap_err().kind(), Kind::InvalidQuery);
+    assert!(Sort::parse(&"extra.a\0".into(), &entity()).is_err());
+}
+
+#[test]
+fn a_sort_has_as_many_parts_as_in_mongod() {
+    let sort = |parts: usize| Value::List((0..parts).map(|part| format!("extra.k{part}").into()).collect());
+    assert!(Sort::parse(&sort(32), &entity()).is_ok());
+    assert_eq!(Sort::parse(&sort(33), &entity()).unwrap_err().kind(), Kind::InvalidQuery);
+}
+
+#[test]
+fn a_name_of_any_length_is_refused_at_once_and_repeated_in_part() {
+    let long = "x".repeat(2_000_000);
+    let began = std::time::Instant::now();
+    let error = Filter::parse(&document! { long => 1_i64 }, &entity()).unwrap_err();
+    assert_eq!(error.kind(), Kind::UnknownField);
+    assert!(error.to_string().len() < 20_000);
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
 fn current_date_sets_the_moment_of_the_call() {
     let now = DateTime::from_micros(1_700_000_000_123_456).unwrap();
     for update in [r#"{"$currentDate":{"seen":true}}"#, r#"{"$currentDate":{"seen":{"$type":"date"}}}"#] {

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from .errors import InvalidQueryError, InvalidValueError
 from .field import ColumnOptions
 from .plan import FieldPlan, Plan
-from .values import plain, regex_of
+from .values import plain, regex_of, shown
 
 Fields = Mapping[str, FieldPlan]
 
@@ -28,7 +28,13 @@ _POSITIONAL = re.compile(r"\$(?:\[(.*)])?")
 
 
 def resolve(path: str, fields: Fields) -> tuple[str, Plan | None]:
-    """The stored path of an attribute path, and what stands there; unknown legs stay as they are."""
+    """The stored path of an attribute path, and what stands there; unknown legs stay as they are.
+
+    Raises:
+        InvalidQueryError: if it is no text.
+    """
+    if not isinstance(path, str):
+        raise InvalidQueryError(f"expected the name of a field, got {shown(path)}")
     legs: list[str] = []
     plan: Plan | None = None
     scope: Fields | None = fields
@@ -64,7 +70,7 @@ def encode(plan: Plan | None, value: Any) -> Any:
     try:
         return plain(value) if plan is None else plan.encode(value)
     except ValueError as error:
-        raise InvalidValueError(f"{value!r} does not fit here: {error}") from error
+        raise InvalidValueError(f"{shown(value)} does not fit here: {error}") from error
 
 
 @contextmanager
@@ -88,14 +94,14 @@ def translate(filter: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     for key, value in filter.items():
         if key in _LOGIC:
             path, condition = key, [translate(_part(part), fields) for part in _parts(key, value)]
-        elif key.startswith("$"):
+        elif isinstance(key, str) and key.startswith("$"):
             path, condition = key, plain(value)
         else:
             path, plan = resolve(key, fields)
             with at(path):
                 condition = test(value, plan)
         if path in out:
-            raise InvalidQueryError(f"the filter names {path!r} twice", {"path": path})
+            raise InvalidQueryError(f"the filter names {shown(path)} twice", {"path": path})
         out[path] = condition
     return out
 
@@ -111,7 +117,7 @@ def _part(part: Any) -> Mapping[str, Any]:
     compiled = part.__farm_filter__() if hasattr(part, "__farm_filter__") else part
     if isinstance(compiled, Mapping):
         return compiled
-    raise InvalidQueryError(f"expected a filter, got {part!r}")
+    raise InvalidQueryError(f"expected a filter, got {shown(part)}")
 
 
 def is_operators(value: Any) -> bool:
@@ -243,6 +249,28 @@ def _each(value: Any, item: Plan | None) -> Any:
     return [encode(item, one) for one in value] if _is_list(value) else plain(value)
 
 
+def listed(name: str, value: Any) -> Iterable[Any]:
+    """An argument that is a list of something.
+
+    Raises:
+        InvalidQueryError: if it is none.
+    """
+    if isinstance(value, Iterable):
+        return value
+    raise InvalidQueryError(f"{name} is a list, got {shown(value)}", {"argument": name})
+
+
+def mapped(name: str, value: Any) -> Mapping[Any, Any]:
+    """An argument that is a dict; None is an empty one.
+
+    Raises:
+        InvalidQueryError: if it is none.
+    """
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    raise InvalidQueryError(f"{name} is a dict, got {shown(value)}", {"argument": name})
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
@@ -272,5 +300,5 @@ def _sort_key(key: Any) -> tuple[str, bool]:
         return _sort_key(key[0])[0], key[1] == -1
     text = key if isinstance(key, str) else getattr(key, "_sort_key", None)
     if not isinstance(text, str) or not text.lstrip("+-"):
-        raise InvalidQueryError(f'expected a sort key such as "-created_at", got {key!r}')
+        raise InvalidQueryError(f'expected a sort key such as "-created_at", got {shown(key)}')
     return text.lstrip("+-"), text.startswith("-")

@@ -9,8 +9,9 @@ from pydantic_core import PydanticSerializationError
 
 from .errors import InvalidQueryError
 from .expression import Column, FilterLike, SortKey, compile_filters
-from .filters import sort_of
+from .filters import Fields, sort_of
 from .relation import json_of
+from .values import shown
 
 if TYPE_CHECKING:
     from . import _native
@@ -39,7 +40,7 @@ def paths_of(names: Iterable[Any]) -> tuple[str, ...]:
     paths = tuple(name._sort_key if isinstance(name, Column) else name for name in names)
     for path in paths:
         if not isinstance(path, str):
-            raise InvalidQueryError(f'expected a name such as "author", got {path!r}')
+            raise InvalidQueryError(f'expected a name such as "author", got {shown(path)}')
     return paths
 
 
@@ -243,7 +244,7 @@ class Query(Generic[M]):
             query["filter"] = compile_filters(self._filters, self._repository.entity.scope)
         if self._search is not None:
             query["search"] = self._search
-        if sort := sort_of(self._sort_parts(), fields):
+        if sort := self._sort_keys(fields):
             query["sort"] = sort
         if self._limit is not None:
             query["limit"] = _count("limit", self._limit)
@@ -256,6 +257,12 @@ class Query(Generic[M]):
         if self._include:
             query["include"] = list(self._include)
         return query
+
+    def _sort_keys(self, fields: Fields) -> list[str]:
+        try:
+            return sort_of(self._sort_parts(), fields)
+        except RecursionError:
+            raise InvalidQueryError("a sort is nested too deep, or holds itself") from None
 
     def _sort_parts(self) -> list[Any]:
         """The sort keys in a row; a pair of name and direction stays together."""
@@ -283,4 +290,4 @@ class Query(Generic[M]):
 def _count(name: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise InvalidQueryError(f"{name} must be a number from 0, got {value!r}")
+    raise InvalidQueryError(f"{name} must be a number from 0, got {shown(value)}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from .errors import InvalidValueError, UnknownFieldError
+from .errors import InvalidQueryError, InvalidValueError, UnknownFieldError
 from .filters import is_operators, update_of
-from .values import deep_contents
+from .values import deep_contents, shown
 
 if TYPE_CHECKING:
     from .entity import Entity
@@ -75,6 +75,7 @@ def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str,
             instance's key and automatic fields stay untouched too.
 
     Raises:
+        InvalidQueryError: if it is no update.
         InvalidValueError: if a validator refuses a value.
         UnknownFieldError: if the model has no such field.
     """
@@ -84,6 +85,8 @@ def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str,
             own = {*entity.key, *entity.automatic.values()}
             fields = {name: value for name, value in fields.items() if name not in own}
         return update_of(_checked(entity, fields), entity.fields)
+    if not isinstance(data, Mapping):
+        raise InvalidQueryError(f"an update is a dict of fields or of operators, got {shown(data)}")
     if not is_operators(data):
         return update_of(_checked(entity, data), entity.fields)
     checked = {
@@ -96,6 +99,8 @@ def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str,
 def _checked(entity: Entity, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values after the validators of their fields; what lies deeper (`profile.city`) is left to the core."""
     values = {entity.aliases.get(name, name): value for name, value in values.items()}
+    if odd := [name for name in values if not isinstance(name, str)]:
+        raise InvalidQueryError(f"expected the name of a field, got {shown(odd[0])}")
     whole = {name: value for name, value in values.items() if name in entity.fields}
     for name in values:
         if name not in whole and not name.startswith("$") and "." not in name:
@@ -110,7 +115,7 @@ def _checked(entity: Entity, values: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unknown(entity: Entity, name: str) -> None:
     if name not in {field.stored for field in entity.fields.values()}:
         model = entity.model.__name__
-        raise UnknownFieldError(f"{model} has no field {name!r}", {"model": model, "field": name})
+        raise UnknownFieldError(f"{model} has no field {shown(name)}", {"model": model, "field": name})
 
 
 def partial_validator(model: type[BaseModel]) -> SchemaValidator:

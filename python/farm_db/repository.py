@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .current_user import get_current_user
 from .entity import Entity, entity_of
-from .errors import DatabaseClosedError, NotFoundError, VersionConflictError
+from .errors import DatabaseClosedError, InvalidQueryError, NotFoundError, VersionConflictError
 from .expression import Column, FilterLike, compile_filters
-from .filters import array_filters_of, update_of
+from .filters import array_filters_of, listed, mapped, update_of
 from .mixins import AuditMixin
 from .page import Page
 from .query import Query, Related, SortLike, paths_of
@@ -99,7 +99,7 @@ class Repository(Generic[M]):
         self, ids: Iterable[Any], *, include: Sequence[Related] = (), tx: Transaction | None = None
     ) -> list[M]:
         """The rows with these keys in their order; missing ones are left out."""
-        arguments = {"ids": [self.entity.stored_key(id) for id in ids], "include": paths_of(include)}
+        arguments = {"ids": [self.entity.stored_key(id) for id in listed("ids", ids)], "include": paths_of(include)}
         rows: list[M] = await self._call("get_many", arguments, tx)
         return rows
 
@@ -125,8 +125,8 @@ class Repository(Generic[M]):
             tx: The transaction to read in.
         """
         query = Query(self, filters, sort=sort, limit=limit, skip=skip, tx=tx)
-        query = query.fields(*fields) if fields else query
-        return query.include(*include) if include else query
+        query = query.fields(*listed("fields", fields)) if fields else query
+        return query.include(*listed("include", include)) if include else query
 
     def search(
         self,
@@ -233,22 +233,22 @@ class Repository(Generic[M]):
         arguments = {
             "filter": self.find(*filters).to_query().get("filter", {}),
             "search": search,
-            "group": self._stored_operands(group),
-            "measures": self._stored_operands(measures),
-            "having": dict(having or {}),
-            "sort": list(sort),
+            "group": self._stored_operands("group", group),
+            "measures": self._stored_operands("measures", measures),
+            "having": dict(mapped("having", having)),
+            "sort": list(listed("sort", sort)),
             "limit": limit,
             "skip": skip,
-            "order": [self._stored_direction(part) for part in order] or None,
+            "order": [self._stored_direction(part) for part in listed("order", order)] or None,
         }
         rows: list[dict[str, Any]] = await self._call("aggregate", arguments, tx)
         return rows
 
     def _stored_direction(self, part: str) -> str:
-        sign = "-" if part.startswith("-") else ""
-        return sign + self.entity.stored_name(part.removeprefix(sign))
+        sign = "-" if isinstance(part, str) and part.startswith("-") else ""
+        return sign + self.entity.stored_name(part.removeprefix(sign) if sign else part)
 
-    def _stored_operands(self, named: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _stored_operands(self, argument: str, named: Mapping[str, Any] | None) -> dict[str, Any]:
         """Groups or measures with the stored names of the fields."""
 
         def stored(value: Any) -> Any:
@@ -258,7 +258,10 @@ class Repository(Generic[M]):
                 return {operator: stored(operand) for operator, operand in value.items()}
             return self.entity.stored_name(value) if isinstance(value, str) else value
 
-        return {name: stored(value) for name, value in (named or {}).items()}
+        try:
+            return {name: stored(value) for name, value in mapped(argument, named).items()}
+        except RecursionError:
+            raise InvalidQueryError(f"{argument} is nested too deep, or holds itself") from None
 
     async def page(
         self,
@@ -427,7 +430,9 @@ class Repository(Generic[M]):
             on: The fields of a unique index, or of the key (the default).
             tx: The transaction to write in.
         """
-        names = [name._sort_key if isinstance(name, Column) else name for name in on] or list(self.entity.key)
+        names = [name._sort_key if isinstance(name, Column) else name for name in listed("on", on)] or list(
+            self.entity.key
+        )
         arguments = {
             "record": record_of(self.model, data),
             "on": [self.entity.stored_name(name) for name in names],

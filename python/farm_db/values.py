@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timezone
@@ -34,6 +35,20 @@ SCALARS: dict[type, str] = {
     time: "time",
 }
 PLAIN: frozenset[type] = frozenset({*SCALARS, type(None)})
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = 200
+
+
+def shown(value: Any) -> str:
+    """A value in a message: short, and whatever was given, because it may come from a request."""
+    try:
+        return _SHORT.repr(value)
+    except Exception:
+        # An int of more digits than Python writes, an object whose own `repr` fails or is nested too deep.
+        return f"<{type(value).__qualname__}>"
 
 
 def utc_now() -> datetime:

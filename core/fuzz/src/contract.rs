@@ -4,7 +4,7 @@ use farm_db_core::Contract;
 use farm_db_core::backend::{Insert, Operation};
 use farm_db_core::query::{Filter, Sort};
 
-use crate::statement::{checked, databases, select};
+use super::statement::{checked, databases, select};
 
 /// A contract as a host writes it.
 pub fn run(data: &[u8]) {

@@ -6,7 +6,7 @@ use farm_db_core::schema::{Field, FieldType, Pattern};
 use farm_db_core::value::{ObjectId, Uuid, tagged};
 use farm_db_core::{Database, Value};
 
-use crate::statement::{checked, databases, documents, select, things};
+use super::statement::{checked, databases, documents, select, things};
 
 /// Above this many values MySQL takes constants for parameters, whose text is another one.
 const MANY: usize = 1000;

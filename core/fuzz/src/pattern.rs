@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use farm_db_core::query::{Filter, matches};
 use farm_db_core::{Value, document};
 
-use crate::statement;
+use super::statement;
 
 /// Characters of the text that is searched.
 const LONG: usize = 30_000;

@@ -1,12 +1,12 @@
 //! Sort keys and names of fields: refused, or names that the contract knows, in quotes.
 
+use farm_db_core::Value;
 use farm_db_core::backend::Operation;
 use farm_db_core::query::{Filter, Sort, values_at};
 use farm_db_core::schema::Path;
 use farm_db_core::value::tagged;
-use farm_db_core::Value;
 
-use crate::statement::{checked, databases, documents, select, things};
+use super::statement::{checked, databases, documents, select, things};
 
 /// An order as tagged JSON, or the text of one path.
 pub fn run(data: &[u8]) {

@@ -7,7 +7,7 @@ use farm_db_core::backend::{Changes, Operation, SetTo, Write};
 use farm_db_core::query::{Filter, Sort, Update};
 use farm_db_core::value::{DateTime, tagged};
 
-use crate::statement::{checked, databases, documents, things};
+use super::statement::{checked, databases, documents, things};
 
 /// `{"update": ..., "array_filters": [...]}`, or an update alone, as tagged JSON.
 pub fn run(data: &[u8]) {

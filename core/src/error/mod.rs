@@ -98,23 +98,40 @@ struct Inner {
     context: Map,
 }
 
+/// Bytes of a message, and of a text beside it: they repeat what came from outside, which may be of any length.
+const LONGEST: usize = 4_000;
+
+/// A text up to its longest, cut between two letters.
+fn shortened(text: &str) -> Option<String> {
+    (text.len() > LONGEST).then(|| format!("{}...", &text[..text.floor_char_boundary(LONGEST)]))
+}
+
+fn short_fact(value: Value) -> Value {
+    match &value {
+        Value::Text(text) => shortened(text).map_or(value, Value::Text),
+        _ => value,
+    }
+}
+
 impl Error {
     /// A failure of `kind` with a lower-case message that says what failed and on what.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), context: Map::new() }))
+        let message = message.into();
+        let message = shortened(&message).map_or(message, Cow::Owned);
+        Self(Box::new(Inner { kind, message, context: Map::new() }))
     }
 
     /// Adds one fact, such as `field` or `path`; an earlier fact of the same name stays.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.context.entry(name.to_owned()).or_insert_with(|| value.into());
+        self.0.context.entry(name.to_owned()).or_insert_with(|| short_fact(value.into()));
         self
     }
 
     /// Puts another fact in the place of one.
     #[must_use]
     pub(crate) fn replacing(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.context.insert(name.to_owned(), value.into());
+        self.0.context.insert(name.to_owned(), short_fact(value.into()));
         self
     }
 
@@ -125,7 +142,7 @@ impl Error {
             Some(Value::Text(inner)) if !inner.is_empty() => format!("{prefix}.{inner}"),
             _ => prefix.to_owned(),
         };
-        self.0.context.insert("path".to_owned(), Value::Text(path));
+        self.0.context.insert("path".to_owned(), short_fact(Value::Text(path)));
         self
     }
 
@@ -202,6 +219,14 @@ mod tests {
             assert!(codes.insert(entry.code), "{} stands twice", entry.code);
             assert!(entry.meaning.starts_with(|c: char| c.is_lowercase()));
         }
+    }
+
+    #[test]
+    fn what_came_from_outside_is_repeated_in_part() {
+        let long = "ü".repeat(1_000_000);
+        let error = Error::invalid_query(format!("no {long}")).with("path", long.as_str()).under(&long);
+        assert!(error.to_string().len() < 3 * LONGEST);
+        assert!(error.message().starts_with("no üü") && error.message().ends_with("ü..."));
     }
 
     #[test]

@@ -80,6 +80,20 @@ impl Piece {
         atom || self.repeat.as_ref().is_some_and(|repeat| repeat.least == 0)
     }
 
+    /// How many places of the expression a search may have to look at for one character: repetitions written out, and
+    /// letters only where they are `repeated`, because an engine sees at once where plain text cannot begin.
+    pub(super) fn cost(&self, repeated: bool) -> usize {
+        let repeated = repeated || self.repeat.is_some();
+        let once = match &self.atom {
+            Atom::Literal(..) => usize::from(repeated),
+            Atom::Dot { .. } | Atom::Class(_) => 1,
+            Atom::Group(alternatives) => cost(alternatives, repeated),
+            _ => 0,
+        };
+        let times = self.repeat.as_ref().map_or(1, |repeat| repeat.most.unwrap_or(repeat.least).max(1));
+        once.saturating_mul(times as usize)
+    }
+
     /// The character, where it is a single one in either case.
     pub(super) fn folded_literal(&self) -> Option<char> {
         match (&self.atom, &self.repeat) {
@@ -87,4 +101,9 @@ impl Piece {
             _ => None,
         }
     }
+}
+
+/// What all alternatives cost together.
+pub(super) fn cost(alternatives: &[Vec<Piece>], repeated: bool) -> usize {
+    alternatives.iter().flatten().fold(0, |sum, piece| sum.saturating_add(piece.cost(repeated)))
 }

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType, Path, Target};
 use crate::value::Value;
 
+/// Parts of an order at most, as in mongod.
+const MOST: usize = 32;
+
 /// One part of an order.
 #[derive(Clone, Debug)]
 pub struct SortField {
@@ -32,6 +35,9 @@ impl Sort {
         let mut fields: Vec<SortField> = Vec::new();
         for (text, descending) in parts(value)? {
             let path = Path::resolve(entity, text)?;
+            if fields.len() == MOST {
+                return Err(Error::invalid_query(format!("a sort has up to {MOST} parts")).with("path", text));
+            }
             if fields.iter().any(|field| field.path.text == path.text) {
                 return Err(Error::invalid_query(format!("the sort names {text:?} twice")).with("path", text));
             }

@@ -281,10 +281,13 @@ impl Entity {
 /// Beginnings of names that farm-db and databases keep for themselves.
 const RESERVED: [&str; 4] = ["_farm_", "sqlite_", "pg_", "system."];
 
+/// Bytes of a name at most.
+const LONGEST_NAME: usize = 63;
+
 /// Names are quoted everywhere; this refuses what no database can quote or what would hide something.
 pub(crate) fn check_name(name: &str, what: &str) -> Result<()> {
     let fits = !name.is_empty()
-        && name.len() <= 63
+        && name.len() <= LONGEST_NAME
         && !name.starts_with('$')
         && !name.contains(['.', '\0'])
         && !name.chars().any(char::is_control);
@@ -292,7 +295,7 @@ pub(crate) fn check_name(name: &str, what: &str) -> Result<()> {
         Ok(())
     } else {
         Err(Error::invalid_schema(format!(
-            "{name:?} is no name for an {what}: 1 to 63 bytes, without dots and control characters, not starting with $"
+            "{name:?} is no name for an {what}: 1 to {LONGEST_NAME} bytes, without dots and control characters, not starting with $"
         )))
     }
 }
@@ -322,7 +325,8 @@ fn check_key(field: &Field) -> Result<()> {
 
 /// Edit distance, for "did you mean".
 pub(crate) fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
+    // What is longer than any name is near to none, however long it is.
+    let right: Vec<char> = right.chars().take(2 * LONGEST_NAME).collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, a) in left.chars().enumerate() {
         let mut diagonal = row[0];

@@ -46,9 +46,7 @@ impl Path {
         let column = entity.position(column).map_err(|error| error.with("path", written))?;
         let legs = |path: &str| path.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>();
         let declared = legs(text);
-        if declared.iter().any(String::is_empty) {
-            return Err(Error::invalid_query(format!("the path {written:?} has an empty part")).with("path", written));
-        }
+        check_legs(&declared, written)?;
         let target = walk(&entity.fields[column], &declared).ok_or_else(|| {
             Error::unknown_field(format!("{} has nothing at {written:?}", entity.name))
                 .with("entity", entity.name.as_str())
@@ -61,9 +59,7 @@ impl Path {
     /// `column` means nothing.
     pub fn resolve_in(definition: &Field, text: &str) -> Result<Self> {
         let legs: Vec<String> = text.split('.').map(str::to_owned).collect();
-        if legs.iter().any(String::is_empty) {
-            return Err(Error::invalid_query(format!("the path {text:?} has an empty part")).with("path", text));
-        }
+        check_legs(&legs, text)?;
         let target = walk(definition, &legs)
             .ok_or_else(|| Error::unknown_field(format!("an element has nothing at {text:?}")).with("path", text))?;
         Ok(Self { text: text.to_owned(), column: 0, legs, target })
@@ -79,6 +75,16 @@ impl Path {
         let field = self.target.field.as_ref()?;
         (!self.target.through_list && field.kind.is_scalar()).then_some(&field.kind)
     }
+}
+
+/// No key is empty or has a NUL, and in a statement a NUL would be its end.
+fn check_legs(legs: &[String], text: &str) -> Result<()> {
+    let wrong = match legs.iter().find(|leg| leg.is_empty() || leg.contains('\0')) {
+        None => return Ok(()),
+        Some(leg) if leg.is_empty() => "an empty part",
+        Some(_) => "the character NUL",
+    };
+    Err(Error::invalid_query(format!("the path {text:?} has {wrong}")).with("path", text))
 }
 
 /// Follows `legs` from `field`; `None` where the contract excludes the path.
