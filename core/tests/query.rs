@@ -80,11 +80,20 @@ fn a_regular_expression_that_would_search_for_long_is_refused() {
         let filter = document! { "extra" => document! { "$regex" => pattern } };
         Filter::parse(&filter, &entity()).map_err(|error| error.kind())
     };
-    for pattern in ["(?:a%?){3000}b".to_owned(), "(?:a?){2000}b".to_owned(), "[ab]".repeat(1500), "a?".repeat(1500)] {
+    let long = "a".repeat(1900);
+    for pattern in [
+        "(?:a%?){3000}b".to_owned(),
+        "(?:a?){2000}b".to_owned(),
+        "[ab]".repeat(1500),
+        "a?".repeat(1500),
+        format!("{}b", "a".repeat(5000)),
+        format!("{}b", "(a)".repeat(5000)),
+        format!("{long}[bc]|{long}a[bd]|{long}aa[be]"),
+    ] {
         assert_eq!(parsed(pattern.clone()).unwrap_err(), Kind::InvalidQuery, "{pattern}");
     }
     let words: Vec<_> = (0..3000).map(|number| format!("word{number}")).collect();
-    for pattern in [".{0,1000}".to_owned(), "[^,]{1000}".to_owned(), "a".repeat(30_000), words.join("|")] {
+    for pattern in [".{0,1000}".to_owned(), "[^,]{1000}".to_owned(), long, words.join("|")] {
         assert!(parsed(pattern.clone()).is_ok(), "{pattern}");
     }
 }

@@ -10,14 +10,14 @@ use std::fmt::Write as _;
 
 use super::pattern_class::write_class;
 use super::pattern_parse::parse;
-use super::pattern_tree::{Atom, Flags, Piece, cost};
+use super::pattern_tree::{Atom, Flags, PLACE, Piece, cost};
 use crate::error::{Error, Result};
 
 /// mongod's limit of an expression, in bytes.
 const MAX_LENGTH: usize = 32_764;
-/// What an expression may cost at most: the time for a text grows with its length times this. A text of 30,000 characters
-/// takes half a second then.
-const MAX_COST: usize = 1_000;
+/// Places of an expression at most: the time for a text grows with its length times this. One of 30,000 characters takes
+/// half a second then, where nothing helps the engine.
+const MAX_PLACES: usize = 1_000;
 /// The size of a compiled expression, in bytes.
 const MAX_SIZE: usize = 4 << 20;
 
@@ -37,8 +37,8 @@ pub(super) fn compile(source: &str, options: &str) -> Result<regex::Regex> {
         return Err(invalid("it contains the character NUL"));
     }
     let alternatives = parse(source, flags)?;
-    if cost(&alternatives, false) > MAX_COST {
-        return Err(invalid(&format!("it has more than {MAX_COST} places, repetitions written out")));
+    if cost(&alternatives, false) > MAX_PLACES * PLACE {
+        return Err(invalid(&format!("it has more than {MAX_PLACES} places, repetitions written out")));
     }
     let mut text = String::with_capacity(source.len() + 16);
     write_alternatives(&alternatives, After { end: true, empty: true }, &mut text)?;

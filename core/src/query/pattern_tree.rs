@@ -80,13 +80,12 @@ impl Piece {
         atom || self.repeat.as_ref().is_some_and(|repeat| repeat.least == 0)
     }
 
-    /// How many places of the expression a search may have to look at for one character: repetitions written out, and
-    /// letters only where they are `repeated`, because an engine sees at once where plain text cannot begin.
-    pub(super) fn cost(&self, repeated: bool) -> usize {
+    /// See [`cost`].
+    fn cost(&self, repeated: bool) -> usize {
         let repeated = repeated || self.repeat.is_some();
         let once = match &self.atom {
-            Atom::Literal(..) => usize::from(repeated),
-            Atom::Dot { .. } | Atom::Class(_) => 1,
+            Atom::Literal(_, false) if !repeated => LETTER,
+            Atom::Literal(..) | Atom::Dot { .. } | Atom::Class(_) => PLACE,
             Atom::Group(alternatives) => cost(alternatives, repeated),
             _ => 0,
         };
@@ -103,7 +102,19 @@ impl Piece {
     }
 }
 
-/// What all alternatives cost together.
+/// What a letter costs that stands by itself, and any other place.
+const LETTER: usize = 1;
+pub(super) const PLACE: usize = 2;
+
+/// How many places of an expression a search may have to look at for every character of a text, repetitions written out.
+/// Of words beside each other only one goes on, because the engine joins their beginnings.
 pub(super) fn cost(alternatives: &[Vec<Piece>], repeated: bool) -> usize {
-    alternatives.iter().flatten().fold(0, |sum, piece| sum.saturating_add(piece.cost(repeated)))
+    let of_pieces =
+        |pieces: &Vec<Piece>| pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.cost(repeated)));
+    let is_letter = |piece: &Piece| matches!(piece.atom, Atom::Literal(..)) && piece.repeat.is_none();
+    let costs = alternatives.iter().map(of_pieces);
+    if !repeated && alternatives.iter().flatten().all(is_letter) {
+        return costs.max().unwrap_or_default();
+    }
+    costs.fold(0, usize::saturating_add)
 }

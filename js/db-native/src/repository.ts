@@ -203,10 +203,10 @@ export class Repository<M extends Model> {
     const { group = {}, measures = {}, having, sort, limit, skip, order, deleted, search } = options;
     const args = new Arguments()
       .add("filter", writeFilter(filter, this.#members))
-      .add("group", JSON.stringify(this.#stored(group)))
-      .add("measures", JSON.stringify(this.#stored(measures)))
+      .add("group", writeFree(this.#stored(group)))
+      .add("measures", writeFree(this.#stored(measures)))
       .add("having", having && writeFree(having))
-      .add("sort", sort && JSON.stringify(sort))
+      .add("sort", sort && writeFree(sort))
       .count("limit", limit)
       .count("skip", skip)
       .add("order", order === undefined ? undefined : writeSort(order, this.#members))
@@ -218,12 +218,11 @@ export class Repository<M extends Model> {
 
   /** Groups or measures with the stored names of the paths. */
   #stored(named: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const stored = (value: unknown): unknown => {
-      if (typeof value === "string") return resolve(this.#members, value).path;
-      if (typeof value !== "object" || value === null) return value;
-      return Object.fromEntries(Object.entries(value).map(([operator, path]) => [operator, stored(path)]));
-    };
-    return Object.fromEntries(Object.entries(named).map(([name, value]) => [name, stored(value)]));
+    const path = (value: unknown) => (typeof value === "string" ? resolve(this.#members, value).path : value);
+    const each = (object: object, of: (value: unknown) => unknown) =>
+      Object.fromEntries(Object.entries(object).map(([name, value]) => [name, of(value)]));
+    const isPlain = (value: unknown) => typeof value === "object" && value?.constructor === Object;
+    return each(named, (value) => (isPlain(value) ? each(value as object, path) : path(value)));
   }
 
   /** A page of rows and the cursor of the next. */
@@ -371,7 +370,7 @@ export class Repository<M extends Model> {
 
   #versioned(args: Arguments, options: WriteOptions): Arguments {
     const version = options.expectedVersion;
-    return args.add("expected_version", version === undefined ? undefined : String(version));
+    return args.plain("expected_version", version);
   }
 }
 

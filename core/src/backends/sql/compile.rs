@@ -11,17 +11,24 @@ use crate::query::{Filter, Sort};
 use crate::schema::{Entity, FieldType, Path};
 use crate::value::Value;
 
-/// The statement of an operation, exact or with what remains for the core.
-pub(in crate::backends) fn compile(dialect: &dyn Dialect, operation: &Operation<'_>) -> Result<Statement> {
+/// The statement of an operation, exact or with what remains for the core; refused where it has more parameters than the
+/// database takes, `most`.
+pub(in crate::backends) fn compile(dialect: &dyn Dialect, most: i64, operation: &Operation<'_>) -> Result<Statement> {
     let compiler = Compiler { dialect };
-    match operation {
+    let statement = match operation {
         Operation::Select(select) => compiler.select(select),
         Operation::Count(select) => compiler.count(select),
         Operation::Distinct(select) => compiler.distinct(select),
         Operation::Insert(insert) => compiler.insert(insert),
         Operation::Update(write, changes) => compiler.update(write, changes),
         Operation::Delete(write) => compiler.delete(write),
+    }?;
+    if statement.parameters.len() as i64 > most {
+        let (name, values) = (dialect.name(), statement.parameters.len());
+        return Err(Error::unsupported(format!("{name} takes up to {most} values in a statement, this has {values}"))
+            .with("backend", name));
     }
+    Ok(statement)
 }
 
 /// The position of every column of an entity.

@@ -27,6 +27,19 @@ impl Condition {
     }
 }
 
+/// Conditions beside each other that are written without more parentheses.
+const FLAT: usize = 8;
+
+/// Conditions as one, as a tree with short branches: databases read `a AND b AND c` as a chain, and have a depth at which
+/// they give up.
+fn joined(parts: &[String], word: &str) -> String {
+    if parts.len() <= FLAT {
+        return parts.join(&format!(" {word} "));
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    format!("({}) {word} ({})", joined(left, word), joined(right, word))
+}
+
 /// Compiles filters of one entity and collects their parameters in order.
 pub(in crate::backends) struct FilterCompiler<'a> {
     pub(in crate::backends) dialect: &'a dyn Dialect,
@@ -122,7 +135,7 @@ impl FilterCompiler<'_> {
         match pushed.is_empty() {
             true if exact => Condition::constant(true),
             true => None,
-            false => Some(Condition { sql: pushed.join(" AND "), exact }),
+            false => Some(Condition { sql: joined(&pushed, "AND"), exact }),
         }
     }
 
@@ -142,7 +155,7 @@ impl FilterCompiler<'_> {
         if pushed.is_empty() {
             return Condition::constant(false);
         }
-        Some(Condition { sql: pushed.join(" OR "), exact })
+        Some(Condition { sql: joined(&pushed, "OR"), exact })
     }
 
     fn at(&mut self, path: &Path, test: &Test) -> Option<Condition> {
@@ -202,7 +215,7 @@ impl FilterCompiler<'_> {
     ) -> Option<Condition> {
         let parts = tests.iter().map(|test| Some(format!("({})", compile(self, test)?.sql)));
         let parts = parts.collect::<Option<Vec<_>>>()?;
-        Condition::exact(if parts.is_empty() { "TRUE".to_owned() } else { parts.join(" AND ") })
+        Condition::exact(if parts.is_empty() { "TRUE".to_owned() } else { joined(&parts, "AND") })
     }
 
     fn compare(&mut self, operand: &Operand, comparison: Comparison, value: &Value) -> Option<Condition> {

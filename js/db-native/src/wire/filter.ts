@@ -1,5 +1,5 @@
 /** Filters on their way in: paths become stored paths, `undefined` is refused everywhere. */
-import type { FarmDbError } from "../error.js";
+import { FarmDbError } from "../error.js";
 import { patternText, regexFlags } from "../model/builder.js";
 import { ANY, type Members, memberOf, type Shape } from "../model/shape.js";
 import { writeValue } from "./record.js";
@@ -18,6 +18,9 @@ const ELEMENT = /^(\d+|\$|\$\[.*\])$/;
 
 /** Follows a dotted path of attributes. Where nothing is declared the rest is taken as it stands. */
 export function resolve(members: Members, path: string): Target {
+  if (typeof path !== "string") {
+    throw new FarmDbError("invalid_query", `expected the name of a field, got ${path === null ? "null" : typeof path}`);
+  }
   const legs = path.split(".");
   let shape: Shape = { kind: "model", bigint: false, members };
   const stored = legs.map((leg) => {

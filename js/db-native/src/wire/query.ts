@@ -2,6 +2,7 @@
 import { FarmDbError } from "../error.js";
 import { type Members, memberOf } from "../model/shape.js";
 import { resolve, writeFilter } from "./filter.js";
+import { writeFree } from "./record.js";
 
 /** What a query may say; see the options of repository calls. */
 export interface QueryParts {
@@ -26,8 +27,8 @@ export class Arguments {
   }
 
   /** Adds plain data that needs no tags. */
-  plain(name: string, value: number | string | boolean | null | undefined): this {
-    return this.add(name, value === undefined ? undefined : JSON.stringify(value));
+  plain(name: string, value: number | bigint | string | boolean | null | undefined): this {
+    return this.add(name, value === undefined ? undefined : writeFree(value));
   }
 
   /** Adds the parts of a query that are given. */
@@ -41,13 +42,14 @@ export class Arguments {
 
   /** Adds the relations to load. */
   include(relations: readonly string[] | undefined): this {
-    return this.add("include", relations === undefined ? undefined : JSON.stringify(relations));
+    return this.add("include", relations === undefined ? undefined : writeFree(relations));
   }
 
   /** Adds a number of rows. */
   count(name: string, value: number | undefined): this {
     if (value !== undefined && (!Number.isSafeInteger(value) || value < 0)) {
-      throw new FarmDbError("invalid_query", `${name} must be a whole number from 0, got ${value}`, { path: name });
+      const got = typeof value === "number" ? value : typeof value;
+      throw new FarmDbError("invalid_query", `${name} must be a whole number from 0, got ${got}`, { path: name });
     }
     return this.plain(name, value);
   }
@@ -60,7 +62,7 @@ export class Arguments {
 
 /** A sort as a JSON list of stored paths. */
 export function writeSort(sort: unknown, members: Members): string {
-  return JSON.stringify(sortKeys(sort).map(([path, sign]) => sign + resolve(members, path).path));
+  return writeFree(sortKeys(sort).map(([path, sign]) => sign + resolve(members, path).path));
 }
 
 function sortKeys(sort: unknown): [path: string, sign: "" | "-"][] {
@@ -87,7 +89,7 @@ function wrongSort(): FarmDbError {
 
 /** A list of attributes as a JSON list of stored names. */
 export function writeFields(fields: readonly PropertyKey[], members: Members): string {
-  if (!Array.isArray(fields))
+  if (!Array.isArray(fields) || !fields.every((name) => typeof name === "string"))
     throw new FarmDbError("invalid_query", "fields must be a list of names", { path: "fields" });
-  return JSON.stringify(fields.map((name) => memberOf(members, String(name))?.column ?? String(name)));
+  return writeFree(fields.map((name) => memberOf(members, name)?.column ?? name));
 }

@@ -61,7 +61,9 @@ export function writeEntries(
 
 /** A record for `create`, `replace` and `upsert`. */
 export function writeRecord(record: object, members: Members): string {
-  return writeMembers(record as Record<string, unknown>, members, new Place("invalid_value"), true);
+  const place = new Place("invalid_value");
+  if (typeof record !== "object" || record === null) throw place.refuse("expected a record, which is an object");
+  return writeMembers(record as Record<string, unknown>, members, place, true);
 }
 
 /** A value of which nothing is known, such as the parameters of native SQL. */

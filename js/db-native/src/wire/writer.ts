@@ -7,6 +7,10 @@ import { Decimal } from "../value/decimal.js";
 import { ObjectId } from "../value/object-id.js";
 
 const INT64_LIMIT = 1n << 63n;
+/** Levels of lists and objects inside each other, as in the core; also ends what holds itself. */
+const MAX_DEPTH = 100;
+/** Characters of a path in a message, because it may come from a request. */
+const LONGEST = 4_000;
 
 /** Where a value stands, for messages. */
 export class Place {
@@ -18,6 +22,7 @@ export class Place {
 
   /** Runs `write` one leg further down. */
   at<R>(leg: string | number, write: () => R): R {
+    if (this.legs.length >= MAX_DEPTH) throw this.refuse(`nested deeper than ${MAX_DEPTH} levels`, this.code);
     this.legs.push(leg);
     const result = write();
     this.legs.pop();
@@ -26,7 +31,7 @@ export class Place {
 
   /** An error that names the path. */
   refuse(message: string, code: FarmDbErrorCode = "invalid_value"): FarmDbError {
-    const path = this.legs.join(".");
+    const path = this.legs.join(".").slice(0, LONGEST);
     return new FarmDbError(code, path === "" ? message : `${message} (at ${path})`, path === "" ? {} : { path });
   }
 }
@@ -47,7 +52,7 @@ export function writeNumber(number: number): string {
 
 function writeBigint(number: bigint, place: Place): string {
   if (number >= INT64_LIMIT || number < -INT64_LIMIT) {
-    throw place.refuse(`${number} does not fit a 64-bit signed integer`);
+    throw place.refuse("an integer does not fit 64 bits with a sign");
   }
   return String(number);
 }
