@@ -161,6 +161,10 @@ fn errors_of_elements_name_their_position() {
 fn long_paths_and_array_filters_without_end_are_refused() {
     let update = document! { "$set" => document! { format!("extra{}", ".$[]".repeat(100_000)).as_str() => 1 } };
     assert_eq!(Update::parse(&update, &entity()).unwrap_err().kind(), Kind::InvalidQuery);
+    for legs in [100_usize, 101, 100_000] {
+        let filter = document! { format!("extra{}", ".a".repeat(legs)).as_str() => 1 };
+        assert_eq!(Filter::parse(&filter, &entity()).is_ok(), legs == 100, "{legs}");
+    }
     let deep = (0..100).fold(map(r#"{"e":1}"#), |inner, _| document! { "$or" => vec![Value::Map(inner)] });
     let deeper = document! { "$or" => vec![Value::Map(deep.clone())] };
     let update = map(r#"{"$set":{"extra.$[e]":1}}"#);

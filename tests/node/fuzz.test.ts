@@ -227,7 +227,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
 
   test("an expected version is a value, whatever stands in it", async () => {
     const before = await content();
-    for (const version of ['1,"id":2', "1", '"', "1}", [1], {}, null, Number.NaN, 1.5, -1, 2n ** 70n, Symbol("s")]) {
+    for (const version of ['1,"id":2', "1", '"', "1}", [1], {}, Number.NaN, 1.5, -1, 2n ** 70n, Symbol("s")]) {
       await bounded(() => target().update(1, {}, { expectedVersion: version }));
       expect(await bounded(() => target().update(1, { text: "z" }, { expectedVersion: version }))).toBeInstanceOf(
         FarmDbError,

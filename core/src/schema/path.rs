@@ -3,6 +3,7 @@
 use super::entity::Entity;
 use super::field::{Field, FieldType};
 use crate::error::{Error, Result};
+use crate::value::tagged::MAX_DEPTH;
 
 /// A path such as `profile.city` or `tags`, whose column exists.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +78,11 @@ impl Path {
     }
 }
 
-/// No key is empty or has a NUL, and in a statement a NUL would be its end.
+/// No document is deeper, no key is empty or has a NUL, and in a statement a NUL would be its end.
 fn check_legs(legs: &[String], text: &str) -> Result<()> {
+    if legs.len() > MAX_DEPTH {
+        return Err(Error::invalid_query(format!("a path has more than {MAX_DEPTH} legs")).with("path", text));
+    }
     let wrong = match legs.iter().find(|leg| leg.is_empty() || leg.contains('\0')) {
         None => return Ok(()),
         Some(leg) if leg.is_empty() => "an empty part",

@@ -63,6 +63,8 @@ fn of_code(code: i32, message: &str, layout: Option<&Layout>) -> Error {
         112 | 251 | 246 => Kind::TransactionConflict,
         50 | 262 => return Error::new(Kind::StatementTimeout, "the statement ran longer than its deadline"),
         11601 => Kind::Cancelled,
+        // A regular expression that its engine does not take.
+        51091 => Kind::InvalidQuery,
         // An increment beyond 64 bits, a document beyond 16 MiB, a key name that cannot be stored.
         10334 | 17280 | 52 | 57 => Kind::InvalidValue,
         2 if message.contains("$inc") => {
