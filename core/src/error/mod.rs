@@ -103,7 +103,8 @@ const LONGEST: usize = 4_000;
 
 /// A text up to its longest, cut between two letters.
 fn shortened(text: &str) -> Option<String> {
-    (text.len() > LONGEST).then(|| format!("{}...", &text[..text.floor_char_boundary(LONGEST)]))
+    let end = (0..=LONGEST.min(text.len())).rev().find(|at| text.is_char_boundary(*at))?;
+    (text.len() > LONGEST).then(|| format!("{}...", &text[..end]))
 }
 
 fn short_fact(value: Value) -> Value {

@@ -41,6 +41,9 @@ export type FarmDbErrorCode = keyof typeof ERROR_TABLE;
 /** The facts behind an error: `entity`, `field`, `path`, `value` and others, as the code has them. */
 export type FarmDbErrorContext = Record<string, unknown>;
 
+/** Characters of a message: it repeats what came from outside, which may be of any length. The core cuts earlier. */
+const LONGEST = 8_000;
+
 /** Every failure of this package. Tell them apart by {@link FarmDbError.code}. */
 export class FarmDbError extends Error {
   override readonly name = "FarmDbError";
@@ -52,7 +55,7 @@ export class FarmDbError extends Error {
   readonly retryable: boolean;
 
   constructor(code: FarmDbErrorCode, message: string, context: FarmDbErrorContext = {}, options?: ErrorOptions) {
-    super(message, options);
+    super(message.length > LONGEST ? `${message.slice(0, LONGEST)}...` : message, options);
     this.code = code;
     this.context = context;
     this.retryable = ERROR_TABLE[code].retryable;

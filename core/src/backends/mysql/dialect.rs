@@ -162,6 +162,10 @@ impl Dialect for Mysql {
         "mysql"
     }
 
+    fn most_parameters(&self) -> i64 {
+        super::CAPABILITIES.max_bind_parameters
+    }
+
     fn quote(&self, name: &str) -> String {
         quote(name)
     }

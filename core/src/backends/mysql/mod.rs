@@ -106,7 +106,7 @@ impl Backend for Mysql {
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
-        let mut statement = compile(&self.dialect, CAPABILITIES.max_bind_parameters, operation)?;
+        let mut statement = compile(&self.dialect, operation)?;
         let written = match operation {
             Operation::Insert(insert) => Some(insert.entity),
             Operation::Update(write, _) => Some(write.entity),

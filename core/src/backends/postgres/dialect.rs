@@ -97,6 +97,10 @@ impl Dialect for Postgres {
         "postgres"
     }
 
+    fn most_parameters(&self) -> i64 {
+        super::CAPABILITIES.max_bind_parameters
+    }
+
     fn quote(&self, name: &str) -> String {
         quote(name)
     }

@@ -113,7 +113,7 @@ impl Backend for Postgres {
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
-        let mut statement = compile(&self.dialect, CAPABILITIES.max_bind_parameters, operation)?;
+        let mut statement = compile(&self.dialect, operation)?;
         if let Operation::Insert(Insert { entity, conflict: None }) = operation {
             statement.native = Some(Arc::new(InsertPlan::new(&self.dialect, entity)));
         }

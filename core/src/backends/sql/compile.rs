@@ -12,8 +12,8 @@ use crate::schema::{Entity, FieldType, Path};
 use crate::value::Value;
 
 /// The statement of an operation, exact or with what remains for the core; refused where it has more parameters than the
-/// database takes, `most`.
-pub(in crate::backends) fn compile(dialect: &dyn Dialect, most: i64, operation: &Operation<'_>) -> Result<Statement> {
+/// database takes.
+pub(in crate::backends) fn compile(dialect: &dyn Dialect, operation: &Operation<'_>) -> Result<Statement> {
     let compiler = Compiler { dialect };
     let statement = match operation {
         Operation::Select(select) => compiler.select(select),
@@ -23,6 +23,7 @@ pub(in crate::backends) fn compile(dialect: &dyn Dialect, most: i64, operation: 
         Operation::Update(write, changes) => compiler.update(write, changes),
         Operation::Delete(write) => compiler.delete(write),
     }?;
+    let most = dialect.most_parameters();
     if statement.parameters.len() as i64 > most {
         let (name, values) = (dialect.name(), statement.parameters.len());
         return Err(Error::unsupported(format!("{name} takes up to {most} values in a statement, this has {values}"))

@@ -60,6 +60,9 @@ pub(super) trait Dialect: Send + Sync {
     /// The backend's name, for messages.
     fn name(&self) -> &'static str;
 
+    /// How many parameters a statement may have.
+    fn most_parameters(&self) -> i64;
+
     /// An identifier in quotes.
     fn quote(&self, name: &str) -> String;
 

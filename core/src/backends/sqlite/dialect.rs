@@ -44,6 +44,10 @@ impl Dialect for Sqlite {
         "sqlite"
     }
 
+    fn most_parameters(&self) -> i64 {
+        super::CAPABILITIES.max_bind_parameters
+    }
+
     fn quote(&self, name: &str) -> String {
         quote(name)
     }

@@ -114,7 +114,7 @@ impl Backend for Sqlite {
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
-        compile(&dialect::Sqlite, CAPABILITIES.max_bind_parameters, operation)
+        compile(&dialect::Sqlite, operation)
     }
 
     fn stored(&self, _kind: &FieldType, value: Value) -> Result<Value> {
