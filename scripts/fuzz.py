@@ -1,9 +1,9 @@
 """Fuzzes the core, guided by coverage: `python3 scripts/fuzz.py --seconds 300 filter update`, or `make fuzz`.
 
-The targets are those of cargo-fuzz (`core/fuzz`), and `cargo fuzz run filter` in `core/` runs one on nightly Rust with a
-sanitizer. This needs neither: libFuzzer's coverage is a matter of flags that stable Rust has, and what a sanitizer finds is
-for `unsafe`, of which the core has next to none. What is learned is kept in `.work/fuzz`; an input that breaks something is
-kept in `core/fuzz/artifacts` and shown, and belongs into `core/fuzz/seeds` once it is mended.
+The targets are those of cargo-fuzz (`core/fuzz`), and `cargo fuzz run filter` in `core/` runs one on nightly Rust with
+a sanitizer. This needs neither: libFuzzer's coverage is a matter of flags that stable Rust has, and what a sanitizer
+finds is for `unsafe`, of which the core has next to none. What is learned is kept in `.work/fuzz`; an input that breaks
+something is kept in `core/fuzz/artifacts` and shown, and belongs into `core/fuzz/seeds` once it is mended.
 """
 
 from __future__ import annotations

@@ -350,6 +350,16 @@ describe.concurrent("the command", () => {
   const base = temporaryFolder();
   const samples = fc.sample(fc.array(fc.constantFrom(...words), { minLength: 1, maxLength: 5 }), FEW / 2);
 
+  // A password in a wrong place.
+  const url = "postgres://u:canary@h/db";
+  samples.push(
+    [url],
+    ["status", url],
+    ["status", `--urll=${url}`],
+    ["connect", "--wait-timeout", url],
+    [`u:can'canary\n@h`],
+  );
+
   test.each(samples.map((args) => [args]))(
     "%j ends by itself, with a code of its table and without a stack",
     async (args) => {

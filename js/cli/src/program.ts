@@ -59,7 +59,9 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
 }
 
 function fromCommander(error: CommanderError): Failure {
-  const [message = "", hint] = error.message.replace(/^error: /, "").split("\n");
+  // What was typed in a wrong place may be a URL, with its password.
+  const told = /:\/\/|@/.test(error.message) ? error.message.replace(/'.*'/s, "'***'") : error.message;
+  const [message = "", hint] = told.replace(/^error: /, "").split("\n");
   const fix = hint === undefined ? "farm db --help shows what there is" : hint.replace(/[()]/g, "").toLowerCase();
   return Failure.usage("usage", message, { fix });
 }
