@@ -27,7 +27,7 @@ export class Failure extends Error {
 
   /** The command line or what it relies on is wrong. */
   static usage(code: string, message: string, more: { why?: string; fix?: string } = {}): Failure {
-    return new Failure({ code, message, ...more }, EXIT.usage);
+    return new Failure({ code, message: discreet(message), ...more }, EXIT.usage);
   }
 
   /** Any error as a failure. */
@@ -38,6 +38,11 @@ export class Failure extends Error {
     const fix = "this is a defect in farm, please report it";
     return new Failure({ code: "internal_error", message, fix }, EXIT.failure);
   }
+}
+
+/** A message without what follows the scheme of a database's URL: one in a wrong place may hold a password. */
+function discreet(message: string): string {
+  return message.replace(/\b(?!file:|https?:)([a-z][\w+.-]*:\/\/).*/is, "$1***");
 }
 
 /** By its name, so that help need not load the package of the database. */
