@@ -113,8 +113,8 @@ fn check(backend: &str, entity: &Entity, statement: &Statement, paths: &[Vec<Str
     // An insert is compiled once, without values.
     let values = if text.starts_with("INSERT") { entity.fields.len() } else { statement.parameters.len() };
     assert_eq!(marks, values, "{backend}: parameters of {text}");
+    let outside: String = tokens(backend, text).map(Token::outside).collect();
     for comment in ["--", "/*", "*/"] {
-        let outside = tokens(backend, text).map(|token| token.outside()).collect::<String>();
         assert!(!outside.contains(comment), "{backend}: {comment} in {text}");
     }
 }
