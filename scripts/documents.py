@@ -16,6 +16,7 @@ ERRORS = CORE / "error" / "mod.rs"
 OPTIONS = CORE / "config" / "option_table.rs"
 BACKENDS = {
     "ALL": "every",
+    "SQL": "SQLite, PostgreSQL, MySQL",
     "SQLITE": "SQLite",
     "SERVERS": "PostgreSQL, MySQL, MongoDB",
     "SQL_SERVERS": "PostgreSQL, MySQL",
@@ -26,6 +27,7 @@ BACKENDS = {
 TITLES = {
     "every": "Every database",
     "pool": "The pool",
+    "SQLite, PostgreSQL, MySQL": "SQL",
     "SQLite": "SQLite",
     "PostgreSQL, MySQL, MongoDB": "Servers",
     "PostgreSQL, MySQL": "SQL servers",
@@ -60,6 +62,8 @@ def kind(text: str) -> str:
         return "text"
     if text == "Kind::Texts":
         return "texts"
+    if text == "Kind::Urls":
+        return "urls"
     if text.startswith(("Kind::Choice", "Kind::Mode")):
         return ", ".join(f"`{word}`" for word in re.findall(r'"([^"]+)"', text.split("yes:")[0]))
     if text.startswith(("count", "Kind::Count")):

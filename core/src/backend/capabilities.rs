@@ -64,4 +64,6 @@ capabilities! {
     row_locks: bool,
     /// A search sees every committed row at once; elsewhere one beside many writes may miss rows for a moment.
     search_at_once: bool,
+    /// A replica tells how far it has followed, so that its staleness can be bounded.
+    replica_positions: bool,
 }

@@ -31,6 +31,16 @@ pub enum Access {
     Write,
 }
 
+/// How far a server has come in the log of the database's writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The place in the log: on a replica everything before it can be read there, on the primary everything that was
+    /// committed when it was asked for lies before it.
+    pub log: u64,
+    /// Whether the server follows another one.
+    pub follows: bool,
+}
+
 /// How a transaction is begun.
 #[derive(Clone, Debug, Default)]
 pub struct TransactionOptions {
@@ -106,6 +116,10 @@ pub trait Backend: Send + Sync + 'static {
     fn query_at_once(&self, _statement: &Statement, _parameters: &[Value]) -> Option<Box<dyn Rows>> {
         None
     }
+
+    /// Asks the server how far it has come, and so whether it answers; `None` where the engine does not tell, and in the
+    /// process.
+    async fn position(&self) -> Result<Option<Position>>;
 
     /// Stops intake, waits for work under way until the deadline of the configuration, closes every connection.
     async fn close(&self) -> Result<()>;

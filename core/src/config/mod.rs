@@ -10,6 +10,7 @@ mod environment;
 mod nearest;
 pub mod option_table;
 mod pool_options;
+mod replicas;
 mod secret;
 pub mod setting;
 mod settings;
@@ -53,6 +54,12 @@ pub struct Config {
     pub residual_limit: u64,
     /// Whether gets that wait for a connection are answered together.
     pub group_reads: bool,
+    /// The read replicas, each as the database of its own that it is.
+    pub replicas: Vec<Self>,
+    /// How far a replica may be behind to be read from; nothing for any.
+    pub max_staleness: Option<Duration>,
+    /// Whether reads on replicas see what was written before.
+    pub read_your_writes: bool,
     /// What remains for the backend's driver: `sslmode`, `auth_source`, `charset` ...
     pub parameters: Settings,
 }
@@ -88,22 +95,42 @@ impl Config {
         self.url.backend()
     }
 
-    fn build(mut url: DatabaseUrl, mut settings: Settings, options: &Map) -> Result<Self> {
+    fn build(url: DatabaseUrl, mut settings: Settings, options: &Map) -> Result<Self> {
         let backend = url.backend();
         settings.overlay(Layer::of_parameters(backend, &url.parameters, url.doubtful_query)?);
         settings.overlay(Layer::of_map(backend, options)?);
         check_type(&mut settings, backend)?;
+        let replicas = replicas::read(&url, &mut settings)?;
+        Ok(Self { replicas, ..Self::of_settings(url, settings)? })
+    }
+
+    /// The configuration of one server.
+    fn of_settings(mut url: DatabaseUrl, mut settings: Settings) -> Result<Self> {
+        let backend = url.backend();
         let pool = PoolOptions::from_settings(&mut settings, backend)?;
         let statement_timeout = settings.take_limit("statement_timeout", None);
         let residual_limit = settings.count("residual_limit").unwrap_or(RESIDUAL_LIMIT);
         settings.take("residual_limit");
         let group_reads = settings.take_truth("group_reads").unwrap_or(true);
+        let max_staleness = settings.take_limit("max_staleness", None);
+        let read_your_writes = settings.take_truth("read_your_writes").unwrap_or(false);
         let (sqlite, memory) = SqliteOptions::from_settings(&mut settings);
         if memory {
             url.location = Location::Memory;
         }
         url.settle(&mut settings)?;
-        Ok(Self { url, pool, sqlite, statement_timeout, residual_limit, group_reads, parameters: settings })
+        Ok(Self {
+            url,
+            pool,
+            sqlite,
+            statement_timeout,
+            residual_limit,
+            group_reads,
+            replicas: Vec::new(),
+            max_staleness,
+            read_your_writes,
+            parameters: settings,
+        })
     }
 }
 

@@ -26,6 +26,7 @@ pub struct KnownOption {
 }
 
 const ALL: &[BackendKind] = &BackendKind::ALL;
+const SQL: &[BackendKind] = &[BackendKind::Sqlite, BackendKind::Postgres, BackendKind::Mysql];
 const SQLITE: &[BackendKind] = &[BackendKind::Sqlite];
 const SERVERS: &[BackendKind] = &[BackendKind::Postgres, BackendKind::Mysql, BackendKind::Mongodb];
 const SQL_SERVERS: &[BackendKind] = &[BackendKind::Postgres, BackendKind::Mysql];
@@ -70,6 +71,8 @@ pub const OPTIONS: &[KnownOption] = &[
     known(ALL, "statement_timeout", &["command_timeout", "query_timeout"], optional_span(DAY), "the deadline of one statement"),
     known(ALL, "group_reads", &[], Kind::Truth, "gets of one turn of the loop, or that wait for a connection, are answered by one statement (yes)"),
     known(ALL, "residual_limit", &[], count(0, 1_000_000_000), "the most rows that may be filtered outside the database"),
+    known(ALL, "read_your_writes", &[], Kind::Truth, "whether reads on replicas see what this database object has written before (no)"),
+    known(ALL, "replicas", &["read_replicas"], Kind::Urls, "the urls of read replicas (PostgreSQL, MySQL); what they do not say is as in the url of the primary"),
 
     pool("min_size", &["min_pool_size", "pool_min_size", "pool_min", "min_connections"], count(0, 10_000), "connections kept open"),
     pool("max_size", &["max_pool_size", "pool_max_size", "pool_max", "max_connections", "connection_limit"], count(1, 10_000), "the most connections at once"),
@@ -83,6 +86,8 @@ pub const OPTIONS: &[KnownOption] = &[
     pool("queue_limit", &["pool_queue_limit", "max_queue"], count(0, 1_000_000), "the most callers that may wait for a connection"),
     pool("check_after", &["pool_check_after"], Kind::Span { least: 0, most: DAY, unlimited: false }, "how long a connection may idle before it is checked on its way out"),
     pool("pre_ping", &["pool_pre_ping"], Kind::Truth, "whether a connection is checked every time; short for check_after 0"),
+
+    known(SQL, "max_staleness", &[], Kind::Span { least: 100, most: DAY, unlimited: true }, "how far a replica may be behind the primary to be read from"),
 
     known(SQLITE, "busy_timeout", &["timeout"], Kind::Span { least: 0, most: HOUR, unlimited: false }, "how long to wait for a lock of another process"),
     known(SQLITE, "journal_size_limit", &[], Kind::Count { least: 0, most: i64::MAX as u64, unlimited: true }, "bytes that the write-ahead log keeps on disk after a checkpoint"),
@@ -144,7 +149,7 @@ pub const OPTIONS: &[KnownOption] = &[
     known(MONGODB, "load_balanced", &[], Kind::Truth, "whether a load balancer stands before the servers"),
     known(MONGODB, "read_preference", &[], Kind::Choice(&["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"]), "which members answer reads"),
     known(MONGODB, "read_preference_tags", &[], Kind::Texts, "tags of members that answer reads; may be repeated"),
-    known(MONGODB, "max_staleness_seconds", &[], count(90, DAY), "how far a secondary may lag behind"),
+    known(MONGODB, "max_staleness_seconds", &["max_staleness"], count(90, DAY), "how far a secondary may lag behind"),
     known(MONGODB, "read_concern_level", &[], Kind::Choice(&["local", "available", "majority", "linearizable", "snapshot"]), "which data reads see"),
     known(MONGODB, "w", &[], Kind::Text, "how many members acknowledge a write, or `majority`"),
     known(MONGODB, "w_timeout", &[], span(DAY), "how long a write waits for its acknowledgement"),

@@ -49,7 +49,8 @@ impl Serialize for Secret {
 pub(super) fn is_sensitive(name: &str) -> bool {
     const PARTS: [&str; 7] = ["password", "passwd", "passphrase", "pwd", "secret", "token", "credential"];
     // The properties carry AWS_SESSION_TOKEN.
-    const WHOLE: [&str; 2] = ["pass", "authmechanismproperties"];
+    // Urls of replicas have passwords of their own.
+    const WHOLE: [&str; 4] = ["pass", "authmechanismproperties", "replicas", "readreplicas"];
     let name = super::nearest::normalise(name);
     PARTS.iter().any(|part| name.contains(part)) || WHOLE.contains(&name.as_str())
 }

@@ -38,6 +38,8 @@ pub enum Kind {
     Texts,
     /// Text that is never shown.
     Secret,
+    /// URLs, which may hold passwords: a text, a list, or a URL parameter that may be repeated.
+    Urls,
     /// One of some words, whatever the case and the dashes.
     Choice(&'static [&'static str]),
     /// One of some words; true and false stand for two of them.
@@ -68,6 +70,8 @@ pub enum Setting {
     Texts(Vec<String>),
     /// Text that is never shown.
     Secret(Secret),
+    /// URLs, which may hold passwords.
+    Urls(Vec<Secret>),
 }
 
 /// The unit in which a span is written.
@@ -183,6 +187,10 @@ impl Kind {
             Self::Truth => raw.truth().map(Setting::Truth),
             Self::Text => raw.text().map(Setting::Text),
             Self::Texts => read_texts(raw).map(Setting::Texts),
+            Self::Urls => {
+                let urls = read_texts(raw)?.into_iter().map(Secret::new);
+                Some(Setting::Urls(urls.collect()))
+            }
             Self::Secret => raw.text().map(|text| Setting::Secret(Secret::new(text))),
             Self::Choice(words) => raw.word(words).map(|word| Setting::Text(word.to_owned())),
             Self::Mode { words, yes, no } => {
@@ -214,6 +222,7 @@ impl Kind {
             Self::Truth => "true or false".to_owned(),
             Self::Text | Self::Secret => "text".to_owned(),
             Self::Texts => "text or a list of texts".to_owned(),
+            Self::Urls => "a url or a list of urls".to_owned(),
             Self::Choice(words) => format!("one of {}", list(words)),
             Self::Mode { words, .. } => format!("true, false or one of {}", list(words)),
         }

@@ -105,6 +105,11 @@ impl Layer {
                     earlier.extend(more);
                 }
             }
+            Some((Setting::Urls(earlier), _)) => {
+                if let Setting::Urls(more) = setting {
+                    earlier.extend(more);
+                }
+            }
             Some((earlier, _)) if *earlier == setting => {}
             Some((_, earlier)) => return Err(contradiction(earlier, &shown)),
         }

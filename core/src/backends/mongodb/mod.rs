@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use self::client::{Figures, Places, Store};
 use self::session::MongoSession;
 use self::task::on_runtime;
-use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Session, Statement};
 use crate::config::{Config, PoolOptions};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
@@ -60,6 +60,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     foreign_keys: false,
     row_locks: false,
     search_at_once: true,
+    replica_positions: false,
 };
 
 /// How long `close` waits for work under way.
@@ -140,6 +141,10 @@ impl Backend for Mongodb {
     fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
         let store = self.slot().clone()?;
         Some(Box::new(MongoSession::new(&store, self.places.try_acquire()?)))
+    }
+
+    async fn position(&self) -> Result<Option<Position>> {
+        Ok(None)
     }
 
     async fn close(&self) -> Result<()> {

@@ -25,7 +25,7 @@ use self::connection::{Opener, is_sharded};
 use self::insert::WritePlan;
 use self::session::MysqlSession;
 use self::values::stored_decimal;
-use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Session, Statement};
 use crate::backends::deadline::Deadline;
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
@@ -60,6 +60,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     foreign_keys: true,
     row_locks: true,
     search_at_once: false,
+    replica_positions: false,
 };
 
 /// A cluster of Vitess, such as `PlanetScale`.
@@ -139,6 +140,12 @@ impl Backend for Mysql {
 
     fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
         Some(Box::new(MysqlSession::new(self.pool.try_acquire()?, &self.closed)))
+    }
+
+    async fn position(&self) -> Result<Option<Position>> {
+        let mut session = self.open_session().await?;
+        session.native(&Value::from("SELECT 1"), &Value::Null).await?;
+        Ok(None)
     }
 
     async fn close(&self) -> Result<()> {

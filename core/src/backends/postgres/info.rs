@@ -2,7 +2,7 @@
 
 use super::dialect::Postgres;
 use super::session::PostgresSession;
-use crate::backend::Session;
+use crate::backend::{Position, Session};
 use crate::backends::sql::Dialect;
 use crate::document;
 use crate::error::{Error, Result};
@@ -47,6 +47,23 @@ pub(super) async fn server(session: &mut PostgresSession) -> Result<Map> {
     facts.insert("server".to_owned(), server.into());
     facts.insert("replication".to_owned(), replication.into());
     Ok(facts)
+}
+
+/// How far a standby has replayed, or where the next record of a primary goes. At the beginning of a page the latter stands
+/// behind the page's header (of 24 bytes, in the first page of a file 40), where no record can end: before the header then,
+/// or a standby that has replayed everything would seem to be behind.
+pub(super) async fn position(session: &mut PostgresSession) -> Result<Position> {
+    let sql = "SELECT follows, CASE WHEN follows THEN replayed \
+            WHEN next % pg_size_bytes(current_setting('wal_segment_size')) = 40 THEN next - 40 \
+            WHEN next % current_setting('wal_block_size')::int8 = 24 THEN next - 24 ELSE next END AS log \
+        FROM (SELECT pg_is_in_recovery() AS follows, \
+            pg_wal_lsn_diff(COALESCE(pg_last_wal_replay_lsn(), '0/0'), '0/0')::int8 AS replayed, \
+            CASE WHEN NOT pg_is_in_recovery() \
+                THEN pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8 END AS next) AS places";
+    let facts = row(session, sql, Vec::new()).await?;
+    let log = facts.get("log").and_then(Value::as_int).and_then(|log| u64::try_from(log).ok());
+    let log = log.ok_or_else(|| Error::internal("postgres: a server without a position in its log"))?;
+    Ok(Position { log, follows: matches!(facts.get("follows"), Some(Value::Bool(true))) })
 }
 
 /// Sizes in bytes, counts of rows (`estimated` for large tables), operations since the statistics were reset, memory.

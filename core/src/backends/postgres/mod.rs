@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use self::connection::Opener;
 use self::insert::InsertPlan;
 use self::session::PostgresSession;
-use crate::backend::{Access, Backend, Capabilities, Insert, Introspection, Operation, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Insert, Introspection, Operation, Position, Session, Statement};
 use crate::backends::deadline::Deadline;
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
@@ -57,6 +57,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     foreign_keys: true,
     row_locks: true,
     search_at_once: true,
+    replica_positions: true,
 };
 
 /// How long `close` waits for work under way.
@@ -138,6 +139,11 @@ impl Backend for Postgres {
 
     fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
         Some(Box::new(PostgresSession::new(self.pool.try_acquire()?, &self.closed)))
+    }
+
+    async fn position(&self) -> Result<Option<Position>> {
+        let mut session = self.open_session().await?;
+        info::position(&mut session).await.map(Some)
     }
 
     async fn close(&self) -> Result<()> {

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 
 use self::connection::Opener;
 use self::session::SqliteSession;
-use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Rows, Session, Statement};
+use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Rows, Session, Statement};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
@@ -55,6 +55,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     foreign_keys: true,
     row_locks: true,
     search_at_once: true,
+    replica_positions: false,
 };
 
 /// How long `close` waits for work under way.
@@ -144,6 +145,10 @@ impl Backend for Sqlite {
         let connection = self.pool(Access::Read).try_acquire()?;
         let rows = connection.at_once(|open| session::fetch(open, statement, parameters, &connection.interrupt()))?;
         Some(Box::new(rows))
+    }
+
+    async fn position(&self) -> Result<Option<Position>> {
+        Ok(None)
     }
 
     async fn close(&self) -> Result<()> {
