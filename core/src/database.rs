@@ -2,15 +2,17 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Access, Backend, Introspection, Operation, Rows, Statement, TransactionOptions};
 use crate::backends;
-use crate::config::Config;
+use crate::config::{BackendKind, Config};
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
+use crate::replicas::Replicas;
+use crate::replicas::route::{self, Route};
 use crate::repository::Repository;
 use crate::runtime;
 use crate::schema::{Contract, Difference};
@@ -59,6 +61,15 @@ pub struct ConnectReport {
 struct Connected {
     process: u32,
     backend: Arc<dyn Backend>,
+    replicas: Option<Arc<Replicas>>,
+}
+
+impl Connected {
+    fn open(config: &Arc<Config>) -> Self {
+        let backend = backends::open(config);
+        let replicas = Replicas::open(config, &backend);
+        Self { process: std::process::id(), backend, replicas }
+    }
 }
 
 struct Inner {
@@ -94,7 +105,8 @@ impl Database {
     pub fn with_config(config: Config, contract: Contract) -> Result<Self> {
         static IDS: AtomicUsize = AtomicUsize::new(1);
         let config = Arc::new(config);
-        let backend = Connected { process: std::process::id(), backend: backends::open(&config) };
+        let backend = Connected::open(&config);
+        Replicas::check(&config, &*backend.backend)?;
         Ok(Self(Arc::new(Inner {
             config,
             contract: RwLock::new(Arc::new(contract)),
@@ -111,13 +123,30 @@ impl Database {
     /// The backend of this process. After a fork the parent's is left alone: its threads do not exist here, and closing
     /// its handles would disturb the parent.
     pub(crate) fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.slot().backend)
+    }
+
+    /// The read replicas in this process, where there are any.
+    fn replicas(&self) -> Option<Arc<Replicas>> {
+        if self.0.config.replicas.is_empty() { None } else { self.slot().replicas.clone() }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Connected> {
         let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        let process = std::process::id();
-        if slot.process != process {
-            let backend = backends::open(&self.0.config);
-            std::mem::forget(std::mem::replace(&mut *slot, Connected { process, backend }));
+        if slot.process != std::process::id() {
+            std::mem::forget(std::mem::replace(&mut *slot, Connected::open(&self.0.config)));
         }
-        Arc::clone(&slot.backend)
+        slot
+    }
+
+    /// The way of the reads of one call with this access, where some of them may go elsewhere than to the primary.
+    pub(crate) fn route(&self, access: Access) -> Option<Route> {
+        let config = &self.0.config;
+        let elsewhere = match config.backend() {
+            BackendKind::Mongodb => config.parameters.text("read_preference").is_some(),
+            _ => !config.replicas.is_empty(),
+        };
+        elsewhere.then_some(if access == Access::Read { Route::Open } else { Route::Primary })
     }
 
     /// The native statement of an operation; pure, needs no connection.
@@ -229,6 +258,10 @@ impl Database {
         let contract = self.contract();
         contract.references()?;
         backend.connect().await?;
+        if let Some(replicas) = self.replicas() {
+            // One that is not there is none of the caller's business: reads do without it, and `health` shows it.
+            replicas.examine().await;
+        }
         let mut report = ConnectReport::default();
         if create_missing && !contract.entities().is_empty() {
             match backend.ensure_schema(&contract).await {
@@ -256,16 +289,22 @@ impl Database {
     /// connected again.
     pub async fn close(&self) -> Result<()> {
         self.0.connected.store(false, Ordering::Release);
-        let fresh = Connected { process: std::process::id(), backend: backends::open(&self.0.config) };
+        let fresh = Connected::open(&self.0.config);
         let old = {
             let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, fresh)
         };
-        if old.process == std::process::id() {
-            return old.backend.close().await;
+        if old.process != std::process::id() {
+            std::mem::forget(old);
+            return Ok(());
         }
-        std::mem::forget(old);
-        Ok(())
+        match &old.replicas {
+            None => old.backend.close().await,
+            Some(replicas) => {
+                let (closed, replicas_closed) = futures_util::future::join(old.backend.close(), replicas.close()).await;
+                closed.and(replicas_closed)
+            }
+        }
     }
 
     /// Creates tables and indexes that are missing; never drops. Returns what was created.
@@ -273,7 +312,11 @@ impl Database {
         self.check_connected()?;
         let contract = self.contract();
         contract.references()?;
-        self.backend().ensure_schema(&contract).await
+        let created = self.backend().ensure_schema(&contract).await;
+        if let Some(replicas) = self.replicas() {
+            replicas.wrote();
+        }
+        created
     }
 
     /// The contract that the database was made for, if it has one.
@@ -320,6 +363,10 @@ impl Database {
         health.insert("latency_ms".to_owned(), latency.into());
         health.insert("checks".to_owned(), Value::List(vec![check.into()]));
         health.insert("connections".to_owned(), connections(&self.pool_stats()).into());
+        if let Some(replicas) = self.replicas() {
+            replicas.examine().await;
+            health.insert("replicas".to_owned(), replicas.report());
+        }
         health
     }
 
@@ -334,6 +381,9 @@ impl Database {
             document! { "statements" => load(&self.0.grouped_statements), "gets" => load(&self.0.grouped_gets) };
         stats.insert("group_reads".to_owned(), grouped.into());
         stats.insert("pool".to_owned(), self.pool_stats().into());
+        if let Some(replicas) = self.replicas() {
+            stats.insert("replicas".to_owned(), replicas.report());
+        }
         Ok(stats)
     }
 
@@ -352,7 +402,10 @@ impl Database {
     pub async fn begin(&self, options: TransactionOptions) -> Result<Transaction> {
         self.check_connected()?;
         let access = if options.read_only { Access::Read } else { Access::Write };
-        let session = self.backend().session(access).await?;
+        let session = match self.replicas() {
+            None => self.backend().session(access).await?,
+            Some(replicas) => replicas.transaction(access).await?,
+        };
         Transaction::start(session, &options, self.0.id).await
     }
 
@@ -379,15 +432,25 @@ impl Database {
     /// A lease on a connection that idles, if there is one.
     pub(crate) fn idle_lease(&self, access: Access) -> Result<Option<Lease>> {
         self.check_connected()?;
-        Ok(self.backend().idle_session(access).map(|session| Lease::Own(Some(session))))
+        let session = match self.replicas() {
+            Some(replicas) if access == Access::Read => replicas.idle_session(),
+            _ => self.backend().idle_session(access),
+        };
+        Ok(session.map(|session| Lease::Own(Some(session))))
     }
 
     pub(crate) async fn lease(&self, access: Access, tx: Option<&Transaction>) -> Result<Lease> {
         self.check_connected()?;
-        match tx {
-            Some(tx) => tx.lease(access, self.0.id).await,
-            None => Ok(Lease::Own(Some(self.backend().session(access).await?))),
+        if let Some(tx) = tx {
+            return tx.lease(access, self.0.id).await;
         }
+        let session = match self.replicas() {
+            Some(replicas) => replicas.session(access).await?,
+            // What a write reads must not come from another member of a replica set.
+            None if route::is_primary() => self.backend().session(Access::Write).await?,
+            None => self.backend().session(access).await?,
+        };
+        Ok(Lease::Own(Some(session)))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod fork;
 mod lease;
 pub mod pool;
 pub mod query;
+mod replicas;
 pub mod repository;
 pub mod runtime;
 pub mod schema;

@@ -1,11 +1,11 @@
 //! The option `replicas`: each URL becomes a configuration of its own, which says what the primary's says unless the URL
 //! says something else.
 
-use super::backend_kind::BackendKind;
-use super::settings::{Layer, Settings};
-use super::setting::Setting;
-use super::url::{DatabaseUrl, Location};
 use super::Config;
+use super::backend_kind::BackendKind;
+use super::setting::Setting;
+use super::settings::{Layer, Settings};
+use super::url::{DatabaseUrl, Location};
 use crate::error::{Error, Result};
 
 /// A replica that does not answer may take this part of a caller's deadline, and is then given up.
@@ -31,7 +31,8 @@ pub(super) fn read(primary: &DatabaseUrl, settings: &mut Settings) -> Result<Vec
 fn one(primary: &DatabaseUrl, url: &str, mut settings: Settings) -> Result<Config> {
     let mut url = DatabaseUrl::parse(url).map_err(|error| error.replacing("option", "replicas"))?;
     if url.backend() != primary.backend() {
-        let message = format!("a replica of {} is one of {} too, not of {}", primary.backend(), primary.backend(), url.backend());
+        let message =
+            format!("a replica of {} is one of {} too, not of {}", primary.backend(), primary.backend(), url.backend());
         return Err(refused(message));
     }
     // Where the primary is says nothing about the replica.

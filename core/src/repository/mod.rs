@@ -32,6 +32,7 @@ use crate::backend::{Access, Insert, Operation, Statement};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
+use crate::replicas::route;
 use crate::schema::Entity;
 use crate::transaction::Transaction;
 use crate::value::{Map, Value};
@@ -177,11 +178,19 @@ impl Repository {
 
     /// Calls a verb.
     pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
+        match if tx.is_none() { self.database.route(verb.access()) } else { None } {
+            None => self.call_here(verb, arguments, tx).await,
+            Some(route) => route.with(self.call_here(verb, arguments, tx)).await,
+        }
+    }
+
+    async fn call_here(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
         let mut arguments = Arguments::new(arguments, verb.name(), tx.is_some());
         self.resolve_related(&mut arguments, tx).await?;
         match self.take_includes(verb, &mut arguments)? {
             None => self.dispatch(verb, arguments, tx).await,
             Some(wanted) => {
+                route::keep_together();
                 let reply = self.dispatch(verb, arguments, tx).await?;
                 Box::pin(self.include(reply, wanted, tx)).await
             }

@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Filter, Sort, matches, values_at};
+use crate::replicas::route;
 use crate::schema::{Entity, Field, FieldType, Path, coerce_operand};
 use crate::transaction::Transaction;
 use crate::turn::Turn;
@@ -87,7 +88,7 @@ impl Repository {
     }
 
     async fn wait_for_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
-        if tx.is_some() || !self.database.groups_reads() {
+        if tx.is_some() || !self.database.groups_reads() || route::is_kept_together() {
             let lease = self.lease(Verb::Get, tx).await?;
             return self.fetch_alone(key, Some(lease)).await;
         }

@@ -66,6 +66,13 @@ impl Drop for RowStream {
 impl Repository {
     /// The rows of a query, `batch` at a time.
     pub async fn stream(&self, query: Map, batch: usize, tx: Option<&Transaction>) -> Result<RowStream> {
+        match if tx.is_none() { self.database.route(Verb::Find.access()) } else { None } {
+            None => self.stream_here(query, batch, tx).await,
+            Some(route) => route.with(self.stream_here(query, batch, tx)).await,
+        }
+    }
+
+    async fn stream_here(&self, query: Map, batch: usize, tx: Option<&Transaction>) -> Result<RowStream> {
         if batch == 0 || batch > MAX_BATCH {
             return Err(Error::invalid_query(format!("a batch has 1 to {MAX_BATCH} rows, got {batch}"))
                 .with("argument", "batch"));
