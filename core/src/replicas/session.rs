@@ -43,12 +43,12 @@ impl ReplicaSession {
         if let Some(member) = &self.member
             && !self.replicas.fits(member)
         {
-            self.to_primary().await?;
+            self.go_to_primary().await?;
         }
         Ok(self.member.clone())
     }
 
-    async fn to_primary(&mut self) -> Result<()> {
+    async fn go_to_primary(&mut self) -> Result<()> {
         route::to_primary();
         self.session = self.replicas.primary.session(Access::Read).await?;
         self.member = None;
@@ -58,7 +58,7 @@ impl ReplicaSession {
     /// Goes on to another replica, or to the primary where the error may not be the replica's own.
     async fn go_on(&mut self, error: &Error) -> Result<()> {
         if !is_loss(error) {
-            return self.to_primary().await;
+            return self.go_to_primary().await;
         }
         while let Some(member) = self.replicas.choose() {
             match self.replicas.watched(&member, member.backend().session(Access::Read)).await {
@@ -70,7 +70,7 @@ impl ReplicaSession {
                 Err(error) => return Err(error),
             }
         }
-        self.to_primary().await
+        self.go_to_primary().await
     }
 }
 
