@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use mongodb::action::Shutdown;
 use mongodb::bson::{Document, doc};
 use mongodb::event::cmap::CmapEvent;
-use mongodb::options::ServerAddress;
+use mongodb::options::{DatabaseOptions, ReadPreference, SelectionCriteria, ServerAddress};
 use mongodb::{Client, Database};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::causal::Writes;
 use super::error::translate;
-use super::options::options;
+use super::options::{options, preference};
 use super::task::{LINGER, on_runtime};
+use crate::backend::Access;
 use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
@@ -29,15 +31,20 @@ const BRIEFLY: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(5);
 
 /// An open database.
+#[derive(Clone)]
 pub(super) struct Store {
     pub(super) client: Client,
     pub(super) database: Database,
+    /// Whether `database` reads on the members that the url prefers.
+    pub(super) prefers: bool,
+    /// What was written, where reads on other members wait for it.
+    pub(super) causal: Option<Arc<Writes>>,
     /// Whether the deployment has transactions: a replica set or a sharded cluster.
     pub(super) has_transactions: bool,
     /// The deadline of one command.
     pub(super) timeout: Option<Duration>,
     /// The server's sessions in which a transaction is open.
-    began: Mutex<Vec<Document>>,
+    began: Arc<Mutex<Vec<Document>>>,
     figures: Arc<Figures>,
     /// Whether SRV records name the servers.
     srv: bool,
@@ -204,8 +211,22 @@ impl Figures {
     }
 }
 
+/// An open database, twice.
+pub(super) struct Stores {
+    /// Reads and writes on the primary.
+    pub(super) primary: Arc<Store>,
+    /// Reads on the members that the url prefers: only what is read outside transactions and not for a write.
+    pub(super) preferred: Arc<Store>,
+}
+
+impl Stores {
+    pub(super) fn of(&self, access: Access) -> &Arc<Store> {
+        if access == Access::Read { &self.preferred } else { &self.primary }
+    }
+}
+
 /// Opens the client and asks the server what it is.
-pub(super) async fn open(config: &Arc<Config>, figures: &Arc<Figures>) -> Result<Store> {
+pub(super) async fn open(config: &Arc<Config>, figures: &Arc<Figures>) -> Result<Stores> {
     let (config, figures) = (Arc::clone(config), Arc::clone(figures));
     // A server that takes connections and says nothing; the driver would go on looking for another one.
     let patience = config.parameters.span("server_selection_timeout").unwrap_or(config.pool.connect_timeout);
@@ -216,7 +237,7 @@ pub(super) async fn open(config: &Arc<Config>, figures: &Arc<Figures>) -> Result
     })
 }
 
-async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {
+async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Stores> {
     let server = config.url.server().ok_or_else(|| Error::internal("a file is no MongoDB server"))?;
     let name = server.database.as_deref().ok_or_else(|| {
         Error::invalid_configuration("the url names no database: mongodb://host/NAME").with("option", "database")
@@ -227,19 +248,27 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Store> {
     let options = options(config, server, figures).await?;
     let failed = |error: mongodb::error::Error| translate(&error, None).with("url", config.url.redacted());
     let client = Client::with_options(options).map_err(failed)?;
-    let hello: Document = client.database("admin").run_command(doc! { "hello": 1 }).await.map_err(failed)?;
+    let preference = SelectionCriteria::ReadPreference(preference(config));
+    let elsewhere = preference != SelectionCriteria::ReadPreference(ReadPreference::Primary);
+    let options = DatabaseOptions::builder().selection_criteria(preference.clone()).build();
+    let preferred = client.database_with_options(name, options);
+    let hello = preferred.run_command(doc! { "hello": 1 }).selection_criteria(preference.clone());
+    let hello: Document = hello.await.map_err(failed)?;
     // Authentication and the right to use the database show themselves only now.
-    let database = client.database(name);
-    database.run_command(doc! { "ping": 1 }).await.map_err(failed)?;
-    Ok(Store {
+    preferred.run_command(doc! { "ping": 1 }).selection_criteria(preference).await.map_err(failed)?;
+    let primary = Store {
         has_transactions: hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
-        client,
-        database,
+        client: client.clone(),
+        database: client.database(name),
         timeout: config.statement_timeout,
-        began: Mutex::default(),
+        began: Arc::default(),
+        prefers: false,
+        causal: (elsewhere && config.read_your_writes).then(Arc::default),
         figures: Arc::clone(figures),
         srv: server.srv,
-    })
+    };
+    let preferred = Store { database: preferred, prefers: true, ..primary.clone() };
+    Ok(Stores { primary: Arc::new(primary), preferred: Arc::new(preferred) })
 }
 
 /// Says at once what cannot be reached; the driver would go on looking.

@@ -1,6 +1,7 @@
 //! MongoDB on its own driver, which pools and retries by itself: BSON both ways, the key as `_id`, the query language as
 //! it is.
 
+mod causal;
 mod client;
 mod commands;
 mod compile;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::client::{Figures, Places, Store};
+use self::client::{Figures, Places, Store, Stores};
 use self::session::MongoSession;
 use self::task::on_runtime;
 use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Session, Statement};
@@ -71,7 +72,7 @@ pub(crate) struct Mongodb {
     config: Arc<Config>,
     figures: Arc<Figures>,
     places: Pool<Places>,
-    store: Mutex<Option<Arc<Store>>>,
+    stores: Mutex<Option<Arc<Stores>>>,
     /// Held while the client is opened, so that it is opened once.
     opening: tokio::sync::Mutex<()>,
 }
@@ -84,30 +85,35 @@ impl Mongodb {
             config: Arc::clone(config),
             figures: Arc::default(),
             places: Pool::new(Places, options, runtime::handle()),
-            store: Mutex::new(None),
+            stores: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
         }
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Store>>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Stores>>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open client; in a process that was forked from the one that connected, one of its own.
-    async fn store(&self) -> Result<Arc<Store>> {
-        if let Some(store) = self.slot().clone() {
-            return Ok(store);
+    async fn stores(&self) -> Result<Arc<Stores>> {
+        if let Some(stores) = self.slot().clone() {
+            return Ok(stores);
         }
         let _opening = self.opening.lock().await;
-        if let Some(store) = self.slot().clone() {
-            return Ok(store);
+        if let Some(stores) = self.slot().clone() {
+            return Ok(stores);
         }
         if self.places.is_closed() {
             return Err(Error::closed("the database is closed"));
         }
-        let store = Arc::new(client::open(&self.config, &self.figures).await?);
-        *self.slot() = Some(Arc::clone(&store));
-        Ok(store)
+        let stores = Arc::new(client::open(&self.config, &self.figures).await?);
+        *self.slot() = Some(Arc::clone(&stores));
+        Ok(stores)
+    }
+
+    /// What reads and writes on the primary.
+    async fn store(&self) -> Result<Arc<Store>> {
+        Ok(Arc::clone(&self.stores().await?.primary))
     }
 }
 
@@ -133,14 +139,14 @@ impl Backend for Mongodb {
         self.store().await.map(|_| ())
     }
 
-    async fn session(&self, _access: Access) -> Result<Box<dyn Session>> {
+    async fn session(&self, access: Access) -> Result<Box<dyn Session>> {
         let place = self.places.acquire().await?;
-        Ok(Box::new(MongoSession::new(&self.store().await?, place)))
+        Ok(Box::new(MongoSession::new(self.stores().await?.of(access), place)))
     }
 
-    fn idle_session(&self, _access: Access) -> Option<Box<dyn Session>> {
-        let store = self.slot().clone()?;
-        Some(Box::new(MongoSession::new(&store, self.places.try_acquire()?)))
+    fn idle_session(&self, access: Access) -> Option<Box<dyn Session>> {
+        let stores = self.slot().clone()?;
+        Some(Box::new(MongoSession::new(stores.of(access), self.places.try_acquire()?)))
     }
 
     async fn position(&self) -> Result<Option<Position>> {
@@ -150,9 +156,9 @@ impl Backend for Mongodb {
     async fn close(&self) -> Result<()> {
         let report = self.places.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, finds the client shut down and its work undone.
-        let store = self.slot().take();
-        if let Some(store) = store {
-            on_runtime(async move { store.shut_down().await }).await?;
+        let stores = self.slot().take();
+        if let Some(stores) = stores {
+            on_runtime(async move { stores.primary.shut_down().await }).await?;
         }
         report.outcome()
     }

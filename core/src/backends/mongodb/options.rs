@@ -44,7 +44,8 @@ pub(super) async fn options(config: &Config, server: &Server, figures: &Arc<Figu
     options.tls = tls(config, server.srv);
     options.read_concern = parameters.text("read_concern_level").map(|level| ReadConcern::from(level_of(level)));
     options.write_concern = write_concern(config);
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(preference(config)));
+    // What prefers another member says so: transactions cannot, and what is read for a write must not.
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
     let figures = Arc::clone(figures);
     options.cmap_event_handler = Some(EventHandler::callback(move |event| figures.note(&event)));
     Ok(options)
@@ -136,7 +137,7 @@ fn write_concern(config: &Config) -> Option<WriteConcern> {
     Some(concern)
 }
 
-fn preference(config: &Config) -> ReadPreference {
+pub(super) fn preference(config: &Config) -> ReadPreference {
     let parameters = &config.parameters;
     let tags = match parameters.get("read_preference_tags") {
         Some(crate::config::Setting::Texts(texts)) => Some(texts.iter().map(|text| tag_set(text)).collect()),

@@ -14,6 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
+use super::causal;
 use super::client::{Began, Places, Store};
 use super::commands;
 use super::compile::Plan;
@@ -70,8 +71,23 @@ impl MongoSession {
     {
         let session = self.lend()?;
         let lent = session.is_some();
+        self.send(session, lent, work).await
+    }
+
+    /// The same with a session of the driver, which is the transaction's or one for this command only.
+    async fn send<T, F>(
+        &mut self,
+        session: Option<Box<ClientSession>>,
+        lent: bool,
+        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
+    ) -> Result<Option<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Done<T>> + Send + 'static,
+    {
         let (place, wanted) = (Arc::clone(&self.place), Wanted::default());
-        let (store, number) = (Arc::clone(&self.store), session.as_ref().map(|session| session.id().clone()));
+        let store = Arc::clone(&self.store);
+        let number = session.as_ref().filter(|_| lent).map(|session| session.id().clone());
         let work = work(Arc::clone(&store), session, wanted.clone());
         let left = wanted.clone();
         let work = async move {
@@ -93,13 +109,19 @@ impl MongoSession {
         outcome.map(Some)
     }
 
-    /// Runs a command that reads.
+    /// Runs a command that reads, outside a transaction after what was written before, where that is wanted.
     async fn read<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Done<T>> + Send + 'static,
     {
-        self.run(work).await?.ok_or_else(|| no_answer("mongodb"))
+        let answer = if matches!(self.state, State::None) {
+            let session = causal::session(&self.store).await?;
+            self.send(session, false, work).await?
+        } else {
+            self.run(work).await?
+        };
+        answer.ok_or_else(|| no_answer("mongodb"))
     }
 
     /// Runs a command that writes. Where it is no transaction's and is not answered, nobody knows what it did.
@@ -142,8 +164,12 @@ impl MongoSession {
     }
 
     /// Takes what a stream needs.
-    pub(super) fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
-        Ok((Arc::clone(&self.store), self.lend()?))
+    pub(super) async fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
+        let session = match self.lend()? {
+            None => causal::session(&self.store).await?,
+            session => session,
+        };
+        Ok((Arc::clone(&self.store), session))
     }
 
     /// Puts the transaction's session back after a stream.
@@ -156,6 +182,9 @@ impl MongoSession {
 
 impl Drop for MongoSession {
     fn drop(&mut self) {
+        if let Some(writes) = self.store.causal.as_ref().filter(|_| !self.store.prefers) {
+            writes.note();
+        }
         if let State::Open(session) = std::mem::replace(&mut self.state, State::None) {
             // The driver aborts in a task of its own, for which it must be on the runtime.
             let _runtime = runtime::handle().enter();

@@ -49,7 +49,7 @@ impl MongoStream {
             return Ok(Self { session: Some(session), plan, open: None, size, limit: None });
         }
         let filter = find_filter(&plan, filter, *keyed, &parameters)?;
-        let (store, transaction) = session.for_stream()?;
+        let (store, transaction) = session.for_stream().await?;
         let batch = u32::try_from(size).ok();
         let options = find_options(&store, &plan.command, batch);
         let documents = store.database.collection::<RawDocumentBuf>(&plan.layout.collection);

@@ -15,6 +15,7 @@ const CURSOR: &str = "farm_rows";
 pub(super) struct PostgresStream {
     session: Option<Box<PostgresSession>>,
     fetch: Statement,
+    size: usize,
     /// Whether the transaction around the cursor is the stream's own.
     own: bool,
     ended: bool,
@@ -33,7 +34,7 @@ impl PostgresStream {
             ..statement.clone()
         };
         session.declare(&Statement { text, kinds: Arc::new([]), ..statement }).await?;
-        Ok(Self { session: Some(session), fetch, own, ended: false })
+        Ok(Self { session: Some(session), fetch, size, own, ended: false })
     }
 }
 
@@ -42,11 +43,9 @@ impl RowBatches for PostgresStream {
     async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
         let Some(session) = self.session.as_mut().filter(|_| !self.ended) else { return Ok(None) };
         let rows = session.fetch_cursor(&self.fetch).await?;
-        if rows.len() == 0 {
-            self.ended = true;
-            return Ok(None);
-        }
-        Ok(Some(Box::new(rows)))
+        // The cursor gives fewer rows than it is asked for only at its end.
+        self.ended = rows.len() < self.size;
+        Ok(if rows.len() == 0 { None } else { Some(Box::new(rows)) })
     }
 
     async fn finish(mut self: Box<Self>) -> Option<Box<dyn Session>> {

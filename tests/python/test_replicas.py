@@ -1,0 +1,391 @@
+"""Read replicas: what goes where, how near it is, and what happens when a replica is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from farm_db import Database, Document, Field, InvalidConfigurationError, UnsupportedError, many_to_one
+from replicated import PATIENCE, ReplicaSet, Server, Streaming, replica_set, streaming
+
+pytestmark = pytest.mark.slow
+
+
+class Author(Document, table="authors"):
+    id: str = Field(primary_key=True)
+    age: int = 0
+
+
+class Book(Document, table="books"):
+    id: str = Field(primary_key=True)
+    title: str = ""
+    author_id: str | None = None
+    author = many_to_one(Author)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Generator[Streaming]:
+    with streaming(2) as servers:
+        yield servers
+
+
+@pytest.fixture
+def schema() -> str:
+    return f"farm_{uuid.uuid4().hex}"
+
+
+@asynccontextmanager
+async def opened(servers: Streaming, schema: str, standbys: int = 2, **options: Any) -> AsyncGenerator[Database]:
+    """The primary with its standbys, once they have the tables."""
+    options = {"models": [Author, Book], **options}
+    replicas = [servers.url(standby) for standby in servers.standbys[:standbys]]
+    async with Database(servers.url(servers.primary, schema), replicas=replicas, **options) as db:
+        if options["models"]:
+            await caught_up(servers)
+            await eventually(lambda: in_use(db, standbys))
+        yield db
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
+    end = time.monotonic() + patience
+    while not await check():
+        assert time.monotonic() < end, "it did not come about"
+        await asyncio.sleep(0.02)
+
+
+async def in_use(db: Database, count: int) -> bool:
+    """Whether so many replicas are read from; reading makes farm-db look at them."""
+    await db.repository(Author).count()
+    return sum(one["in_use"] for one in (await db.get_stats())["replicas"]) == count
+
+
+async def ask(servers: Streaming, server: Server, statement: str) -> Any:
+    async with Database(servers.url(server), models=[], contract="off") as db:
+        return await db.execute(statement)
+
+
+async def caught_up(servers: Streaming) -> None:
+    [row] = await ask(servers, servers.primary, "SELECT pg_current_wal_insert_lsn()::text AS lsn")
+    for standby in servers.standbys:
+        reached = f"SELECT pg_last_wal_replay_lsn() >= '{row['lsn']}'::pg_lsn - 40 AS yes"
+
+        async def has_reached(standby: Server = standby, reached: str = reached) -> bool:
+            return bool((await ask(servers, standby, reached))[0]["yes"])
+
+        await eventually(has_reached)
+
+
+@asynccontextmanager
+async def paused(servers: Streaming, *standbys: Server) -> AsyncGenerator[None]:
+    """While these standbys replay nothing."""
+    for standby in standbys:
+        await ask(servers, standby, "SELECT pg_wal_replay_pause()")
+
+        async def is_paused(standby: Server = standby) -> bool:
+            [row] = await ask(servers, standby, "SELECT pg_get_wal_replay_pause_state() AS state")
+            return bool(row["state"] == "paused")
+
+        await eventually(is_paused)
+    try:
+        yield
+    finally:
+        for standby in standbys:
+            await ask(servers, standby, "SELECT pg_wal_replay_resume()")
+
+
+async def all_of(stream: Any) -> list[Any]:
+    return [row async for row in stream]
+
+
+# What goes where.
+
+READS: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
+    "get": lambda books, mark: books.get(mark),
+    "get_or_none": lambda books, mark: books.get_or_none(mark),
+    "gathered gets": lambda books, mark: asyncio.gather(*(books.get(mark) for _ in range(20))),
+    "get_many": lambda books, mark: books.get_many([mark]),
+    "get with include": lambda books, mark: books.get(mark, include=["author"]),
+    "find": lambda books, mark: books.find({"id": mark}),
+    "find_one": lambda books, mark: books.find_one({"id": mark}),
+    "count": lambda books, mark: books.count({"id": mark}),
+    "exists": lambda books, mark: books.exists({"id": mark}),
+    "distinct": lambda books, mark: books.distinct("title", {"id": mark}),
+    "aggregate": lambda books, mark: books.aggregate({"id": mark}, measures={"n": {"$count": True}}),
+    "page": lambda books, mark: books.page({"id": mark}),
+    "stream": lambda books, mark: all_of(books.find({"id": mark}).stream(batch=2)),
+    "json": lambda books, mark: books.find({"id": mark}).json(),
+    "dicts": lambda books, mark: books.find({"id": mark}).dicts(),
+    "explain": lambda books, mark: books.find({"id": mark}).explain(),
+    "find by a relation": lambda books, mark: books.find({"id": mark, "author.age": {"$gte": 0}}),
+}
+
+
+async def test_reads_go_to_the_replicas_in_turn(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema) as db:
+        authors, books = db.repository(Author), db.repository(Book)
+        await authors.create({"id": "author"})
+        marks = {name: f"mark-{uuid.uuid4().hex}" for name in READS}
+        await books.create_many([{"id": mark, "author_id": "author"} for mark in marks.values()])
+        await caught_up(servers)
+        written = {mark: servers.primary.saw(mark) for mark in marks.values()}
+        for name, mark in marks.items():
+            assert await READS[name](books, mark), name
+        for name, mark in marks.items():
+            assert servers.primary.saw(mark) == written[mark], name
+            assert sum(standby.saw(mark) for standby in servers.standbys) > 0, name
+        reads = [one["reads"] for one in (await db.get_stats())["replicas"]]
+        assert min(reads) >= 5, reads
+
+
+async def test_writes_transactions_and_what_they_read_stay_on_the_primary(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema) as db:
+        books = db.repository(Book)
+        mark = f"mark-{uuid.uuid4().hex}"
+        await db.repository(Author).create({"id": f"{mark}-author", "age": 7})
+        await books.create({"id": mark, "author_id": f"{mark}-author"})
+        await caught_up(servers)
+        async with paused(servers, *servers.standbys):
+            await books.update(mark, {"title": "a"})
+            assert await books.update_many({"author.age": 7}, {"title": "c"}) == 1
+            assert await books.find_one_and_update({"id": mark}, {"title": "d"}) is not None
+            await books.upsert({"id": mark, "title": "e", "author_id": f"{mark}-author"})
+            async with db.transaction() as tx:
+                assert (await books.get(mark, tx=tx)).title == "e"
+                assert [book.title for book in await books.find({"id": mark}, tx=tx)] == ["e"]
+                assert [book.title async for book in books.find({"id": mark}, tx=tx).stream()] == ["e"]
+            async with db.transaction(read_only=True) as tx:
+                assert (await books.get(mark, tx=tx)).title == "e"
+            await db.execute("SELECT $1::text", [mark])
+            await db.ensure_schema()
+            await books.delete(mark)
+            assert sum(standby.saw(mark) for standby in servers.standbys) == 0
+
+
+async def test_the_reads_of_one_call_stay_on_one_server(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema) as db:
+        authors, books = db.repository(Author), db.repository(Book)
+        behind, near = servers.standbys
+        async with paused(servers, behind):
+            await authors.create({"id": "new"})
+            await books.create_many([{"id": str(number), "author_id": "new"} for number in range(5)])
+
+            async def has(standby: Server) -> bool:
+                [row] = await ask(servers, standby, f"SELECT count(*) AS n FROM {schema}.books")
+                return bool(row["n"] == 5)
+
+            await eventually(lambda: has(near))
+            assert not await has(behind)
+            found = [await books.find(include=["author"]) for _ in range(40)]
+            counts = {len(rows) for rows in found}
+            # Both were asked, and neither gave rows for which the other had to know the author.
+            assert counts == {0, 5}
+            assert all(book.author is not None for rows in found for book in rows)
+            conditions = {await books.count({"author.id": "new"}) for _ in range(40)}
+            assert conditions == {0, 5}
+            got = await asyncio.gather(*(books.get_or_none("1", include=["author"]) for _ in range(40)))
+            assert all(book is None or book.author is not None for book in got)
+            assert any(got)
+
+
+async def test_a_table_that_a_replica_has_not_got_yet_is_read_on_the_primary(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema, models=[]) as db:
+        async with paused(servers, *servers.standbys):
+            books = db.repository(Book)
+            db.register_model(Author)
+            await db.ensure_schema()
+            await books.create({"id": "1"})
+            assert await books.count() == 1
+            assert [book.id async for book in books.find().stream()] == ["1"]
+            assert (await books.get("1")).id == "1"
+
+
+# How near.
+
+
+async def test_a_program_reads_what_it_has_written(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema) as forgetful, opened(servers, schema, read_your_writes=True) as db:
+        books = db.repository(Book)
+        async with paused(servers, *servers.standbys):
+            for number in range(20):
+                await books.create({"id": str(number)})
+                assert await books.get_or_none(str(number)) is not None
+                assert await books.count() == number + 1
+            async with db.transaction() as tx:
+                await books.create({"id": "in a transaction"}, tx=tx)
+            assert await books.get_or_none("in a transaction") is not None
+            await db.execute(f"INSERT INTO {schema}.books (id, title) VALUES ('native', '')")
+            assert await books.count() == 22
+            assert await in_use(db, 0)
+            # Without the option the standbys answer, and have nothing of it.
+            assert await forgetful.repository(Book).count() == 0
+        await eventually(lambda: in_use(db, 2))
+        assert await books.count() == 22
+
+
+async def test_gathered_gets_see_what_was_written_before_them(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema, read_your_writes=True, max_size=4) as db:
+        books = db.repository(Book)
+        missing = []
+
+        async def work(worker: int) -> None:
+            for number in range(15):
+                key = f"{worker}-{number}"
+                await books.create({"id": key})
+                if await books.get_or_none(key) is None:
+                    missing.append(key)
+
+        await asyncio.gather(*(work(worker) for worker in range(20)))
+        assert missing == []
+        await eventually(lambda: in_use(db, 2))
+
+
+async def test_a_replica_that_is_too_far_behind_is_not_read_from(servers: Streaming, schema: str) -> None:
+    most = 1.0
+    async with opened(servers, schema) as writer, opened(servers, schema, max_staleness=most) as db:
+        books = db.repository(Book)
+        async with paused(servers, *servers.standbys):
+            await writer.repository(Book).create({"id": "new"})
+            written = time.monotonic()
+            stale = []
+            while await books.get_or_none("new") is None:
+                stale.append(time.monotonic() - written)
+                assert stale[-1] < 3 * most, "it was read from a standby that had stopped"
+                await asyncio.sleep(0.005)
+            # The last one was sent before it was too late and has come back since.
+            assert most / 2 < stale[-1] < most + 0.1, stale[-1]
+            for _ in range(50):
+                assert await books.get_or_none("new") is not None
+            assert await in_use(db, 0)
+        await eventually(lambda: in_use(db, 2))
+        before = [one["reads"] for one in (await db.get_stats())["replicas"]]
+        assert all([await books.get_or_none("new") for _ in range(10)])
+        after = [one["reads"] for one in (await db.get_stats())["replicas"]]
+        assert all(later > earlier for earlier, later in zip(before, after, strict=True))
+        lags = [one["lag"] for one in (await db.health_check())["replicas"]]
+        assert all(0 <= lag <= most for lag in lags), lags
+
+
+async def test_positions_are_looked_at_once_a_second_at_most(servers: Streaming, schema: str) -> None:
+    async with opened(servers, schema, standbys=1, max_staleness=10) as db:
+        [standby] = servers.standbys[:1]
+        question, began = "pg_last_wal_replay_lsn(), '0/0'", time.monotonic()
+        looks, reads = standby.saw(question), 0
+        while time.monotonic() < began + 2:
+            await db.repository(Author).count()
+            reads += 1
+        assert reads > 100
+        assert 1 <= standby.saw(question) - looks <= 4
+
+
+# What is lost.
+
+
+class Load:
+    """Readers that read until they are stopped, each in its own way."""
+
+    def __init__(self, db: Database, readers: int = 8) -> None:
+        books = db.repository(Book)
+        ways: list[Callable[[], Awaitable[Any]]] = [
+            lambda: books.get("1"),
+            lambda: books.count(),
+            lambda: books.find(sort="id", limit=3),
+            lambda: books.find(sort="id").json(),
+            lambda: asyncio.gather(*(books.get("2") for _ in range(5))),
+            lambda: all_of(books.find(sort="id").stream(batch=100)),
+        ]
+        self.reads, self.slowest, self.errors = 0, 0.0, list[BaseException]()
+        self._stopped = False
+        self._tasks = [asyncio.create_task(self._read(way)) for way in itertools.islice(itertools.cycle(ways), readers)]
+
+    async def _read(self, way: Callable[[], Awaitable[Any]]) -> None:
+        while not self._stopped:
+            began = time.monotonic()
+            try:
+                assert await way()
+            except Exception as error:
+                self.errors.append(error)
+            self.reads += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    async def __aenter__(self) -> Load:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped = True
+        await asyncio.gather(*self._tasks)
+
+
+@asynccontextmanager
+async def filled(servers: Streaming, schema: str, **options: Any) -> AsyncGenerator[Database]:
+    async with opened(servers, schema, **options) as db:
+        await db.repository(Book).create_many([{"id": str(number)} for number in range(50)])
+        await caught_up(servers)
+        yield db
+
+
+async def test_killed_replicas_cost_no_caller_an_error_and_come_back(servers: Streaming, schema: str) -> None:
+    first, second = servers.standbys
+    async with filled(servers, schema) as db, Load(db) as load:
+        await asyncio.sleep(0.3)
+        first.kill()
+        await asyncio.sleep(0.3)
+        health = await db.health_check()
+        assert [one["status"] for one in health["replicas"]] == ["unhealthy", "healthy"]
+        assert health["status"] == "healthy"
+        second.kill()
+        await asyncio.sleep(0.3)
+        alone = load.reads
+        assert await in_use(db, 0)
+        await asyncio.sleep(0.3)
+        assert load.reads > alone
+        first.start()
+        second.start()
+        await eventually(lambda: in_use(db, 2))
+        await asyncio.sleep(0.3)
+        assert first.saw("books") > 0
+        assert second.saw("books") > 0
+    assert load.errors == []
+    assert load.reads > 100
+
+
+async def test_a_silent_replica_takes_only_a_part_of_the_deadline(servers: Streaming, schema: str) -> None:
+    deadline = 2.0
+    async with filled(servers, schema, statement_timeout=deadline) as db, Load(db) as load:
+        await asyncio.sleep(0.2)
+        for standby in servers.standbys:
+            standby.freeze()
+        try:
+            await asyncio.sleep(1.5)
+            assert await in_use(db, 0)
+            before = load.reads
+            await asyncio.sleep(0.2)
+            assert load.reads > before
+        finally:
+            for standby in servers.standbys:
+                standby.thaw()
+        await eventually(lambda: in_use(db, 2))
+    assert load.errors == []
+    assert load.slowest < deadline * 0.75, load.slowest
+
+
+async def test_what_a_standby_cancels_for_its_replaying_is_read_elsewhere(servers: Streaming, schema: str) -> None:
+    cancelled = "canceling statement due to conflict with recovery"
+
+    def count() -> int:
+        return sum(standby.saw(cancelled) for standby in servers.standbys)
+
+    async with filled(servers, schema) as db, Load(db) as load:
+        before, end = count(), time.monotonic() + PATIENCE
+        while count() < before + 5 and time.monotonic() < end:
+            # Takes the table for itself, also where it is replayed.
+            await db.execute(f"ALTER TABLE {schema}.books ALTER COLUMN title SET DEFAULT ''")
+            await asyncio.sleep(0.005)
+    assert count() >= before + 5
+    assert load.errors == []
