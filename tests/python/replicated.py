@@ -41,6 +41,16 @@ def _done(steps: Generator[None]) -> None:
         time.sleep(0.01)
 
 
+def _children(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Behind the name, which may hold anything: the state and the parent.
+            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(status.parent.name))
+    return found
+
+
 class Server:
     """One server: a command that can be run again after its end."""
 
@@ -58,8 +68,10 @@ class Server:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        # It leads a group of its own, in which all of its processes are.
-        os.killpg(self._process.pid, number)
+        # PostgreSQL's processes lead groups of their own.
+        for process in [self._process.pid, *_children(self._process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def kill(self) -> None:
         """Ends it as a crash does."""

@@ -389,3 +389,149 @@ async def test_what_a_standby_cancels_for_its_replaying_is_read_elsewhere(server
             await asyncio.sleep(0.005)
     assert count() >= before + 5
     assert load.errors == []
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error", "says"),
+    [
+        ("sqlite::memory:", {"replicas": ["sqlite::memory:"]}, InvalidConfigurationError, "sqlite has no replicas"),
+        ("mongodb://h/d", {"replicas": ["mongodb://g/d"]}, InvalidConfigurationError, "readPreference"),
+        ("postgresql://h/d", {"replicas": ["mysql://g/d"]}, InvalidConfigurationError, "a replica of postgres"),
+        ("postgresql://h/d", {"replicas": ["g"]}, InvalidConfigurationError, "scheme"),
+        (
+            "postgresql://h/d",
+            {"replicas": ["postgresql://g/d?replicas=postgresql%3A%2F%2Fi%2Fd"]},
+            InvalidConfigurationError,
+            "no replicas of its own",
+        ),
+        ("mysql://h/d", {"replicas": ["mysql://g/d"], "max_staleness": 5}, UnsupportedError, "max_staleness"),
+        ("mysql://h/d", {"replicas": ["mysql://g/d"], "read_your_writes": True}, UnsupportedError, "read_your_writes"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused(url: str, options: dict[str, Any], error: type, says: str) -> None:
+    with pytest.raises(error, match=says) as caught:
+        await Database(url, models=[], **options).connect()
+    assert caught.value.context["option"] in options
+
+
+async def test_nothing_shows_the_password_of_a_replica(servers: Streaming, schema: str) -> None:
+    lost = "postgresql://farm:canary@127.0.0.1:1/postgres"
+    primary = servers.url(servers.primary, schema)
+    escaped = "postgresql%3A%2F%2Ffarm%3Acanary%40127.0.0.1%3A1%2Fpostgres"
+    for url, options in [(primary, {"replicas": [lost]}), (f"{primary}&replicas={escaped}", {})]:
+        db = Database(url, models=[Author], **options)
+        assert "canary" not in db.url
+        async with db:
+            assert await db.repository(Author).count() == 0
+            health = await db.health_check()
+            assert health["status"] == "healthy"
+            assert health["replicas"][0]["status"] == "unhealthy"
+            assert "canary" not in repr([health, await db.get_stats(), db])
+
+
+# MongoDB, whose driver chooses.
+
+
+class Note(Document, table="notes"):
+    id: str = Field(primary_key=True)
+    text: str = ""
+    version_of: int = 0
+
+
+@pytest.fixture(scope="module")
+def three() -> Generator[ReplicaSet]:
+    with replica_set() as members:
+        yield members
+
+
+async def command(three: ReplicaSet, member: Server, command: dict[str, Any]) -> Any:
+    async with Database(three.direct(member), models=[], contract="off") as db:
+        return await db.execute(command)
+
+
+async def queries(three: ReplicaSet) -> list[int]:
+    """How many finds each member has answered."""
+    status = [await command(three, member, {"serverStatus": 1}) for member in three.members]
+    return [one["opcounters"]["query"] for one in status]
+
+
+async def test_members_that_the_url_prefers_answer_reads_only(three: ReplicaSet, schema: str) -> None:
+    async with Database(three.url(schema, readPreference="secondaryPreferred"), models=[Note]) as db:
+        notes = db.repository(Note)
+        await notes.create_many([{"id": str(number)} for number in range(20)])
+        # Read, changed and written back, which a member that is behind must not be asked for.
+        for number in range(20):
+            assert (await notes.update(str(number), {"text": "a"})).text == "a"
+            assert (await notes.find_one_and_update({"id": str(number)}, {"$set": {"text": "b"}})).text == "b"
+        async with db.transaction() as tx:
+            await notes.create({"id": "in a transaction"}, tx=tx)
+            assert await notes.count(tx=tx) == 21
+        before = await queries(three)
+        for _ in range(30):
+            await notes.find({"text": "b"})
+        after = await queries(three)
+        primary, *others = (later - earlier for earlier, later in zip(before, after, strict=True))
+        assert primary < 5, (primary, others)
+        assert sum(others) >= 30, (primary, others)
+
+
+async def test_on_mongodb_too_a_program_reads_what_it_has_written(three: ReplicaSet, schema: str) -> None:
+    url = three.url(schema, readPreference="secondary", w="1")
+    held = {"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"}
+    async with Database(url, models=[Note]) as forgetful, Database(url, models=[Note], read_your_writes=True) as db:
+        notes = db.repository(Note)
+        await notes.create({"id": "0"})
+        assert await notes.get_or_none("0") is not None
+        for member in three.members[1:]:
+            await command(three, member, held)
+        try:
+            await asyncio.sleep(0.2)
+            await notes.create({"id": "1"})
+            reading = asyncio.create_task(notes.get_or_none("1"))
+            counting = asyncio.create_task(all_of(notes.find().stream()))
+            await asyncio.sleep(0.3)
+            assert not reading.done()
+            assert not counting.done()
+            assert await forgetful.repository(Note).get_or_none("1") is None
+        finally:
+            for member in three.members[1:]:
+                await command(three, member, {**held, "mode": "off"})
+        assert await reading is not None
+        assert len(await counting) == 2
+        for number in range(2, 30):
+            await notes.create({"id": str(number)})
+            assert await notes.get_or_none(str(number)) is not None
+            assert await notes.count() == number + 1
+
+
+async def test_a_killed_secondary_costs_no_caller_an_error(three: ReplicaSet, schema: str) -> None:
+    url = three.url(schema, readPreference="secondaryPreferred", heartbeatFrequencyMS="500")
+    async with Database(url, models=[Note]) as db:
+        notes, errors, reads = db.repository(Note), list[Exception](), 0
+        await notes.create({"id": "0"})
+        await eventually(lambda: notes.exists({"id": "0"}))
+        await asyncio.sleep(0.3)
+        stop = asyncio.Event()
+
+        async def read() -> None:
+            nonlocal reads
+            while not stop.is_set():
+                try:
+                    assert await notes.find({"id": "0"})
+                except Exception as error:
+                    errors.append(error)
+                reads += 1
+
+        readers = [asyncio.create_task(read()) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        three.members[2].kill()
+        await asyncio.sleep(1.0)
+        three.members[2].start()
+        await asyncio.sleep(0.5)
+        stop.set()
+        await asyncio.gather(*readers)
+        assert errors == []
+        assert reads > 100

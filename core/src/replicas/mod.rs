@@ -137,13 +137,13 @@ impl Replicas {
 
     /// A session for reading on a connection that idles, if there is one where the read belongs.
     pub(crate) fn idle_session(self: &Arc<Self>) -> Option<Box<dyn Session>> {
-        match self.choose() {
-            Some(member) => {
-                let session = member.backend().idle_session(Access::Read)?;
-                Some(self.on(member, session))
-            }
-            None => self.primary.idle_session(Access::Read),
-        }
+        let Some(member) = self.choose() else { return self.primary.idle_session(Access::Read) };
+        let Some(session) = member.backend().idle_session(Access::Read) else {
+            // It is still its turn: else those without a connection would never get one.
+            self.turn.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        };
+        Some(self.on(member, session))
     }
 
     /// A session on the primary for a transaction.
