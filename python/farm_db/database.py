@@ -50,6 +50,10 @@ class Database:
         contract: What to do when the database was made for other models: raise (`"check"`), warn, or nothing.
         create_missing: Create missing tables and indexes on `connect`.
         validate_on_read: Run the models' validators on every row that is read.
+        replicas: URLs of read replicas (PostgreSQL, MySQL), which then answer the reads outside transactions; a lost one
+            is replaced by another or the primary without an error.
+        max_staleness: Seconds that a replica may be behind to be read from.
+        read_your_writes: Reads see everything that this database object has written before.
         name: A name for people, shown in health reports.
         **options: Options of the connection, as the configuration reference lists them; the rest of the URL's query.
 
@@ -64,6 +68,9 @@ class Database:
         contract: Literal["check", "warn", "off"] = "check",
         create_missing: bool = True,
         validate_on_read: bool = False,
+        replicas: Iterable[str] = (),
+        max_staleness: float | None = None,
+        read_your_writes: bool | None = None,
         name: str = "default",
         **options: Any,
     ) -> None:
@@ -71,9 +78,15 @@ class Database:
         from asyncio import Lock
 
         self.name = name
-        self._place = Place(url, options)
+        given = {
+            "replicas": [replicas] if isinstance(replicas, str) else list(replicas),
+            "max_staleness": max_staleness,
+            "read_your_writes": read_your_writes,
+        }
+        # What is not given may stand in the URL.
+        self._place = Place(url, options | {option: value for option, value in given.items() if value not in (None, [])})
         # What stands in a variable stands in a traceback with variables too (`Place`).
-        del url, options
+        del url, options, replicas, given
         self._contract_mode = contract
         self._create_missing = create_missing
         self._validate_on_read = validate_on_read

@@ -85,7 +85,9 @@ impl Replicas {
         if config.replicas.is_empty() {
             return None;
         }
-        let patience = config.statement_timeout.map_or(PATIENCE, |deadline| PATIENCE.min(deadline / 4));
+        let wait = config.pool.acquire_timeout;
+        let deadline = config.statement_timeout.map_or(wait, |deadline| deadline.min(wait));
+        let patience = PATIENCE.min(deadline / 4);
         Some(Arc::new(Self {
             primary: Arc::clone(primary),
             watch: backends::open(&watching(config)),
@@ -125,14 +127,25 @@ impl Replicas {
         if access == Access::Write {
             return Ok(self.written_by(self.primary.session(access).await?));
         }
-        while let Some(member) = self.choose() {
-            match self.watched(&member, member.backend().session(access)).await {
-                Ok(session) => return Ok(self.on(member, session)),
+        match self.member_session(Instant::now()).await? {
+            Some((member, session)) => Ok(self.on(member, session)),
+            None => self.primary.session(access).await,
+        }
+    }
+
+    /// A session on a replica for a read that was begun at `since`; `None` where it belongs on the primary. A caller's time
+    /// is not for waiting for one silent replica after the other.
+    async fn member_session(self: &Arc<Self>, since: Instant) -> Result<Option<(Arc<Member>, Box<dyn Session>)>> {
+        while since.elapsed() < self.patience {
+            let Some(member) = self.choose() else { return Ok(None) };
+            match self.watched(&member, member.backend().session(Access::Read)).await {
+                Ok(session) => return Ok(Some((member, session))),
                 Err(error) if is_loss(&error) => member.lost(&error),
                 Err(error) => return Err(error),
             }
         }
-        self.primary.session(access).await
+        route::to_primary();
+        Ok(None)
     }
 
     /// A session for reading on a connection that idles, if there is one where the read belongs.

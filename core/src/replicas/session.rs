@@ -1,6 +1,7 @@
 //! Sessions on a replica, which go on elsewhere when it is lost, and sessions that note what they write.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -55,28 +56,22 @@ impl ReplicaSession {
         Ok(())
     }
 
-    /// Goes on to another replica, or to the primary where the error may not be the replica's own.
-    async fn go_on(&mut self, error: &Error) -> Result<()> {
-        if !is_loss(error) {
-            return self.go_to_primary().await;
+    /// Goes on to another replica, or to the primary where the error may not be the replica's own. `since`: when the
+    /// statement was sent first.
+    async fn go_on(&mut self, error: &Error, since: Instant) -> Result<()> {
+        let found = if is_loss(error) { self.replicas.member_session(since).await? } else { None };
+        match found {
+            Some((member, session)) => (self.session, self.member) = (session, Some(member)),
+            None => self.go_to_primary().await?,
         }
-        while let Some(member) = self.replicas.choose() {
-            match self.replicas.watched(&member, member.backend().session(Access::Read)).await {
-                Ok(session) => {
-                    (self.session, self.member) = (session, Some(member));
-                    return Ok(());
-                }
-                Err(error) if is_loss(&error) => member.lost(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        self.go_to_primary().await
+        Ok(())
     }
 }
 
 /// Sends a statement that reads, again and elsewhere as long as replicas are lost.
 macro_rules! read {
     ($this:ident, $method:ident, $statement:ident) => {{
+        let since = Instant::now();
         loop {
             let Some(member) = $this.place().await? else { return $this.session.$method($statement).await };
             let replicas = Arc::clone(&$this.replicas);
@@ -85,7 +80,7 @@ macro_rules! read {
                     member.proved();
                     return Ok(answer);
                 }
-                Err(error) if judge(&member, &error) => $this.go_on(&error).await?,
+                Err(error) if judge(&member, &error) => $this.go_on(&error, since).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -107,11 +102,14 @@ impl Session for ReplicaSession {
     }
 
     async fn stream(mut self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+        let since = Instant::now();
         let Some(member) = self.place().await? else { return self.session.stream(statement, size).await };
         let Self { replicas, session, .. } = *self;
         match replicas.watched(&member, session.stream(statement.clone(), size)).await {
             Ok(batches) => Ok(Box::new(ReplicaBatches { replicas, member: Some(member), batches, statement, size })),
-            Err(error) if judge(&member, &error) => replicas.elsewhere(&error).await?.stream(statement, size).await,
+            Err(error) if judge(&member, &error) => {
+                replicas.elsewhere(&error, since).await?.stream(statement, size).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -155,9 +153,11 @@ impl Session for ReplicaSession {
 
 impl Replicas {
     /// A session for a read that has failed on a replica with this error.
-    async fn elsewhere(self: &Arc<Self>, error: &Error) -> Result<Box<dyn Session>> {
-        if is_loss(error) {
-            return self.session(Access::Read).await;
+    async fn elsewhere(self: &Arc<Self>, error: &Error, since: Instant) -> Result<Box<dyn Session>> {
+        if is_loss(error)
+            && let Some((member, session)) = self.member_session(since).await?
+        {
+            return Ok(self.on(member, session));
         }
         route::to_primary();
         self.primary.session(Access::Read).await
@@ -179,14 +179,14 @@ struct ReplicaBatches {
 impl RowBatches for ReplicaBatches {
     async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
         let Some(member) = self.member.take() else { return self.batches.next().await };
-        let replicas = Arc::clone(&self.replicas);
+        let (replicas, since) = (Arc::clone(&self.replicas), Instant::now());
         match replicas.watched(&member, self.batches.next()).await {
             Ok(batch) => {
                 member.proved();
                 Ok(batch)
             }
             Err(error) if judge(&member, &error) => {
-                let session = replicas.elsewhere(&error).await?;
+                let session = replicas.elsewhere(&error, since).await?;
                 self.batches = session.stream(self.statement.clone(), self.size).await?;
                 self.batches.next().await
             }

@@ -19,6 +19,15 @@ export interface DatabaseOptions {
   contract?: "check" | "warn" | "off";
   /** Creates missing tables, columns and indexes. Nothing is ever dropped. */
   createMissing?: boolean;
+  /**
+   * URLs of read replicas (PostgreSQL, MySQL), which then answer the reads outside transactions; a lost one is replaced by
+   * another or the primary without an error.
+   */
+  replicas?: readonly string[];
+  /** Seconds that a replica may be behind to be read from. */
+  maxStaleness?: number;
+  /** Reads see everything that this database object has written before. */
+  readYourWrites?: boolean;
   /** Seconds to try again while the server cannot be reached, for one that is starting. */
   wait?: number;
   /** An option of the core, in camelCase or snake_case. */

@@ -3,6 +3,7 @@
 mod environment;
 mod options;
 mod properties;
+mod replicas;
 mod urls;
 
 use super::*;
