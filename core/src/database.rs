@@ -264,7 +264,7 @@ impl Database {
         }
         let mut report = ConnectReport::default();
         if create_missing && !contract.entities().is_empty() {
-            match backend.ensure_schema(&contract).await {
+            match self.create_missing(&contract).await {
                 Ok(created) => report.created = created,
                 Err(error) if error.kind() == Kind::ContractMismatch && mode != ContractMode::Check => {}
                 Err(error) => return Err(error),
@@ -312,7 +312,12 @@ impl Database {
         self.check_connected()?;
         let contract = self.contract();
         contract.references()?;
-        let created = self.backend().ensure_schema(&contract).await;
+        self.create_missing(&contract).await
+    }
+
+    /// Creates what is missing, which counts as written.
+    async fn create_missing(&self, contract: &Contract) -> Result<Vec<String>> {
+        let created = self.backend().ensure_schema(contract).await;
         if let Some(replicas) = self.replicas() {
             replicas.wrote();
         }

@@ -534,6 +534,9 @@ async def test_members_that_the_url_prefers_answer_reads_only(three: ReplicaSet,
         async with db.transaction() as tx:
             await notes.create({"id": "in a transaction"}, tx=tx)
             assert await notes.count(tx=tx) == 21
+        async with db.transaction(read_only=True) as tx:
+            assert await notes.count(tx=tx) == 21
+            assert len(await all_of(notes.find(tx=tx).stream(batch=5))) == 21
         before = await queries(three)
         for _ in range(30):
             await notes.find({"text": "b"})
