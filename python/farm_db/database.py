@@ -50,8 +50,8 @@ class Database:
         contract: What to do when the database was made for other models: raise (`"check"`), warn, or nothing.
         create_missing: Create missing tables and indexes on `connect`.
         validate_on_read: Run the models' validators on every row that is read.
-        replicas: URLs of read replicas (PostgreSQL, MySQL), which then answer the reads outside transactions; a lost one
-            is replaced by another or the primary without an error.
+        replicas: URLs of read replicas (PostgreSQL, MySQL), which then answer the reads outside transactions; in the
+            place of a lost one another or the primary answers, without an error.
         max_staleness: Seconds that a replica may be behind to be read from.
         read_your_writes: Reads see everything that this database object has written before.
         name: A name for people, shown in health reports.

@@ -54,10 +54,10 @@ def _children(parent: int) -> list[int]:
 class Server:
     """One server: a command that can be run again after its end."""
 
-    def __init__(self, group: Any, folder: Path, port: int, start: Callable[[], Any], ready: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path, port: int, start: Callable[[], Any], ready: Callable[[], bool]) -> None:
         self.port = port
         self.log = folder / "server.log"
-        self._group, self._start, self._ready = group, start, ready
+        self._start, self._ready = start, ready
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -102,7 +102,8 @@ class Streaming:
         folder = group.folder("primary")
         secret = servers._write(folder / "password", "secret")
         initdb = [self._home / "bin/initdb", "-D", folder / "data", "-U", "farm", "-A", "scram-sha-256"]
-        initdb += ["-c", "scram_iterations=64", f"--pwfile={secret}", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+        initdb += ["-c", "scram_iterations=64", f"--pwfile={secret}", "--no-sync"]
+        initdb += ["--encoding=UTF8", "--locale=C.UTF-8"]
         _done(group.start(initdb, folder / "initdb.log", self._environment).finished())
         self.primary = self._server(folder)
         # A base backup of a server that has not been started is a copy of its files.
@@ -121,7 +122,7 @@ class Streaming:
         def start() -> Any:
             return self._group.start(command, folder / "server.log", self._environment, signal.SIGQUIT)
 
-        return Server(self._group, folder, port, start, lambda: self._servers._postgres_answers(port, "farm"))
+        return Server(folder, port, start, lambda: self._servers._postgres_answers(port, "farm"))
 
     def _standby(self, data: Path, name: str) -> Server:
         folder = self._group.folder(name)
@@ -171,7 +172,7 @@ class ReplicaSet:
                 with socket.create_connection(("127.0.0.1", port), timeout=1):
                     return True
 
-            member = Server(group, folder, port, start, listens)
+            member = Server(folder, port, start, listens)
             member.start()
             self.members.append(member)
         hosts = [

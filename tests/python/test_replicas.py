@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -205,15 +205,14 @@ async def test_the_reads_of_one_call_stay_on_one_server(servers: Streaming, sche
 
 
 async def test_a_table_that_a_replica_has_not_got_yet_is_read_on_the_primary(servers: Streaming, schema: str) -> None:
-    async with opened(servers, schema, models=[]) as db:
-        async with paused(servers, *servers.standbys):
-            books = db.repository(Book)
-            db.register_model(Author)
-            await db.ensure_schema()
-            await books.create({"id": "1"})
-            assert await books.count() == 1
-            assert [book.id async for book in books.find().stream()] == ["1"]
-            assert (await books.get("1")).id == "1"
+    async with opened(servers, schema, models=[]) as db, paused(servers, *servers.standbys):
+        books = db.repository(Book)
+        db.register_model(Author)
+        await db.ensure_schema()
+        await books.create({"id": "1"})
+        assert await books.count() == 1
+        assert [book.id async for book in books.find().stream()] == ["1"]
+        assert (await books.get("1")).id == "1"
 
 
 # How near.
@@ -325,7 +324,7 @@ class Load:
             self.reads += 1
             self.slowest = max(self.slowest, time.monotonic() - began)
 
-    async def __aenter__(self) -> Load:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
