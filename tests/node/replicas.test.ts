@@ -13,11 +13,14 @@ test.skipIf(process.env["FARM_TEST_FEW"])("a replica answers reads, the primary 
   const server = process.env["FARM_TEST_POSTGRES_URL"];
   expect(server, "FARM_TEST_POSTGRES_URL").toBeDefined();
   const [primary, replica] = ["primary", "replica"].map((name) => `${name}_${randomUUID().replaceAll("-", "")}`);
-  const at = (schema: string | undefined) => `${server}?schema=${schema}`;
+  const at = (database: string | undefined) => String(server).replace(/\/postgres$/, `/${database}`);
   const options = { models: [Note], createMissing: true };
-  await using other = await Database.connect(at(replica), options);
-  await other.repository(Note).create({ id: "on the replica" });
+  await using admin = await Database.connect(String(server), { contract: "off" });
   try {
+    await admin.execute(`CREATE DATABASE ${primary}`);
+    await admin.execute(`CREATE DATABASE ${replica}`);
+    await using other = await Database.connect(at(replica), options);
+    await other.repository(Note).create({ id: "on the replica" });
     await using db = await Database.connect(at(primary), { ...options, replicas: [at(replica)] });
     const notes = db.repository(Note);
     await notes.create({ id: "on the primary" });
@@ -32,7 +35,7 @@ test.skipIf(process.env["FARM_TEST_FEW"])("a replica answers reads, the primary 
     expect((await strict.repository(Note).find()).map((note) => note.id)).toEqual(["on the primary"]);
     expect((await strict.healthCheck())["replicas"]).toMatchObject([{ status: "unhealthy", in_use: false }]);
   } finally {
-    await other.execute(`DROP SCHEMA IF EXISTS ${primary} CASCADE`);
-    await other.execute(`DROP SCHEMA IF EXISTS ${replica} CASCADE`);
+    await admin.execute(`DROP DATABASE IF EXISTS ${primary} WITH (FORCE)`);
+    await admin.execute(`DROP DATABASE IF EXISTS ${replica} WITH (FORCE)`);
   }
 });

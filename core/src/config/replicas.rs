@@ -35,6 +35,7 @@ fn one(primary: &DatabaseUrl, url: &str, mut settings: Settings) -> Result<Confi
             format!("a replica of {} is one of {} too, not of {}", primary.backend(), primary.backend(), url.backend());
         return Err(refused(message));
     }
+    let schema = settings.text("schema").map(str::to_owned);
     // Where the primary is says nothing about the replica.
     for name in ["host", "port", "unix_socket"] {
         settings.take(name);
@@ -55,6 +56,9 @@ fn one(primary: &DatabaseUrl, url: &str, mut settings: Settings) -> Result<Confi
     settings.overlay(Layer::of_parameters(url.backend(), &url.parameters, url.doubtful_query)?);
     if settings.take("replicas").is_some() {
         return Err(refused("a replica has no replicas of its own here: name all of them beside the primary"));
+    }
+    if settings.text("schema") != schema.as_deref() {
+        return Err(refused("a replica has its tables in the schema of the primary's: leave `schema` out of its url"));
     }
     let mut config = Config::of_settings(url, settings)?;
     let pool = &mut config.pool;

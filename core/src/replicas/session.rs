@@ -106,7 +106,7 @@ impl Session for ReplicaSession {
         let Some(member) = self.place().await? else { return self.session.stream(statement, size).await };
         let Self { replicas, session, .. } = *self;
         match replicas.watched(&member, session.stream(statement.clone(), size)).await {
-            Ok(batches) => Ok(Box::new(ReplicaBatches { replicas, member: Some(member), batches, statement, size })),
+            Ok(batches) => Ok(Box::new(ReplicaBatches { replicas, member, batches, again: Some((statement, size)) })),
             Err(error) if judge(&member, &error) => {
                 replicas.elsewhere(&error, since).await?.stream(statement, size).await
             }
@@ -168,34 +168,38 @@ impl Replicas {
 /// not fit those that were handed out, and a loss is told.
 struct ReplicaBatches {
     replicas: Arc<Replicas>,
-    /// `None` once they come from elsewhere.
-    member: Option<Arc<Member>>,
+    member: Arc<Member>,
     batches: Box<dyn RowBatches>,
-    statement: Statement,
-    size: usize,
+    /// What to send elsewhere; `None` once rows have come, or it was sent.
+    again: Option<(Statement, usize)>,
 }
 
 #[async_trait]
 impl RowBatches for ReplicaBatches {
     async fn next(&mut self) -> Result<Option<Box<dyn Rows>>> {
-        let Some(member) = self.member.take() else { return self.batches.next().await };
-        let (replicas, since) = (Arc::clone(&self.replicas), Instant::now());
-        match replicas.watched(&member, self.batches.next()).await {
-            Ok(batch) => {
-                member.proved();
+        let since = Instant::now();
+        let outcome = self.replicas.watched(&self.member, self.batches.next()).await;
+        let again = self.again.take();
+        match (outcome, again) {
+            (Ok(batch), again) => {
+                if again.is_some() {
+                    self.member.proved();
+                }
                 Ok(batch)
             }
-            Err(error) if judge(&member, &error) => {
-                let session = replicas.elsewhere(&error, since).await?;
-                self.batches = session.stream(self.statement.clone(), self.size).await?;
+            (Err(error), again) => {
+                let may_repeat = judge(&self.member, &error);
+                let Some((statement, size)) = again.filter(|_| may_repeat) else { return Err(error) };
+                // These watch over themselves.
+                self.batches = self.replicas.elsewhere(&error, since).await?.stream(statement, size).await?;
                 self.batches.next().await
             }
-            Err(error) => Err(error),
         }
     }
 
     async fn finish(self: Box<Self>) -> Option<Box<dyn Session>> {
-        self.batches.finish().await
+        let Self { replicas, member, batches, .. } = *self;
+        replicas.watched(&member, async { Ok(batches.finish().await) }).await.ok().flatten()
     }
 }
 

@@ -65,6 +65,7 @@ fn what_cannot_have_replicas_says_so() {
         ("mongodb://h/d", "mongodb://g/d", "readPreference"),
         ("mysql://h/d", "postgresql://g/d", "a replica of mysql"),
         ("mysql://h/d", "mysql://g/d?replicas=mysql%3A%2F%2Fi%2Fd", "of its own"),
+        ("postgresql://h/d?schema=a", "postgresql://g/d?schema=b", "in the schema of the primary"),
         ("mysql://h/d", "ann:canary@g", "scheme"),
     ] {
         let error = refusal(url, replica);
