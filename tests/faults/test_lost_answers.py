@@ -234,7 +234,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
         whole = await wide.find(sort="id")
         size = wire.proxy.passed["to_client"] - before
         broken = 0
-        for _ in range(often(_times(database, 300), 5)):
+        for _ in range(often(_times(database, 300), 3)):
             streams = chance.random() < 0.5
             rule = Rule("to_client", after=chance.randrange(size), times=1 if chance.random() < 0.5 else 2)
             with wire.proxy.rule(rule):

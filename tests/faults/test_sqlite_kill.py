@@ -16,7 +16,7 @@ import pytest
 import farm_db
 from faults.support import FULL, Row, opened
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 #: Writes until it is told to stop and prints each key once it is acknowledged; what fails is printed too.
 WRITER = """
