@@ -41,7 +41,9 @@ mod _native {
     use super::transaction::Transaction;
 
     use farm_db_core::config::{Config, DatabaseUrl, Location};
-    use farm_db_core::{Contract, Error, Map, Value, document, error, fork};
+    use std::time::Duration;
+
+    use farm_db_core::{Contract, Error, Map, Value, document, error, fork, left};
     use pyo3::prelude::*;
     use pyo3::types::{PyDict, PyString};
 
@@ -55,7 +57,15 @@ mod _native {
         hooks.set_item("before", wrap_pyfunction!(_before_fork, module)?)?;
         hooks.set_item("after_in_parent", wrap_pyfunction!(_after_fork_in_parent, module)?)?;
         hooks.set_item("after_in_child", wrap_pyfunction!(_after_fork_in_child, module)?)?;
-        module.py().import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(|_| ())
+        module.py().import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
+        let at_exit = wrap_pyfunction!(_at_exit, module)?;
+        module.py().import("atexit")?.call_method1("register", (at_exit,)).map(|_| ())
+    }
+
+    /// Ends on the servers what a program that did not close its databases has left under way.
+    #[pyfunction]
+    fn _at_exit(py: Python<'_>) {
+        py.detach(|| left::end_all(Duration::from_millis(500)));
     }
 
     /// Waits until no call is under way that holds a lock of the process.

@@ -7,6 +7,7 @@ mod database;
 pub mod error;
 pub mod fork;
 mod lease;
+pub mod left;
 pub mod pool;
 pub mod query;
 mod replicas;

@@ -124,6 +124,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Stops intake, waits for work under way until the deadline of the configuration, closes every connection.
     async fn close(&self) -> Result<()>;
 
+    /// Whether something is under way that the server would go on with if this process ended now; no I/O.
+    fn leaves_work(&self) -> bool {
+        false
+    }
+
+    /// Has the server end that.
+    async fn end_work(&self) {}
+
     /// Creates tables and indexes of `contract` that are missing, adds missing columns where that is safe, and stores the
     /// contract. Never drops or alters. Returns what was created, a line each; `contract_mismatch` where the database has
     /// something else under a declared name.

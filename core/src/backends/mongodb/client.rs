@@ -74,13 +74,23 @@ impl Store {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether transactions are open on the server.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.began().is_empty()
+    }
+
+    /// Ends them there.
+    pub(super) async fn end_begun(&self) {
+        let sessions = self.began().clone();
+        self.end_sessions(sessions).await;
+    }
+
     /// Ends what is open on the server, which would keep a forgotten transaction and its locks for a minute, and then the
     /// client.
     pub(super) async fn shut_down(&self) {
-        let sessions = self.began().clone();
         // Cancelled commands may still be on their way to being undone.
         let gently = async {
-            self.end_sessions(sessions).await;
+            self.end_begun().await;
             self.ended(self.client.clone().shutdown()).await;
         };
         if timeout(LINGER, gently).await.is_err() {

@@ -153,6 +153,17 @@ impl Backend for Mongodb {
         Ok(None)
     }
 
+    fn leaves_work(&self) -> bool {
+        self.slot().as_ref().is_some_and(|stores| stores.primary.has_begun())
+    }
+
+    async fn end_work(&self) {
+        let stores = self.slot().clone();
+        if let Some(stores) = stores {
+            stores.primary.end_begun().await;
+        }
+    }
+
     async fn close(&self) -> Result<()> {
         let report = self.places.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, finds the client shut down and its work undone.

@@ -47,7 +47,8 @@ enum State {
 pub(super) struct MongoSession {
     store: Arc<Store>,
     state: State,
-    began: Option<Began>,
+    /// Held by a command that was left as well, until it has ended.
+    began: Option<Arc<Began>>,
     /// Given back when neither the session nor a command that was left needs it.
     place: Arc<Pooled<Places>>,
 }
@@ -90,8 +91,9 @@ impl MongoSession {
         let number = session.as_ref().filter(|_| lent).map(|session| session.id().clone());
         let work = work(Arc::clone(&store), session, wanted.clone());
         let left = wanted.clone();
+        let began = self.began.clone();
         let work = async move {
-            let _place = place;
+            let (_place, _began) = (place, began);
             match number {
                 Some(number) => ended_if_left(work, left, store, number).await,
                 None => work.await,
@@ -297,7 +299,7 @@ impl Session for MongoSession {
         let session =
             Deadline::after(self.store.timeout).bound(starting).await.ok_or_else(|| no_answer("mongodb"))??;
         let session = session.map_err(|error: DriverError| translate(&error, None))?;
-        self.began = Some(Began::new(&self.store, session.id().clone()));
+        self.began = Some(Arc::new(Began::new(&self.store, session.id().clone())));
         self.state = State::Open(session);
         Ok(())
     }

@@ -148,6 +148,15 @@ impl Backend for Mysql {
         Ok(None)
     }
 
+    fn leaves_work(&self) -> bool {
+        self.pool.stats().in_use > 0
+    }
+
+    async fn end_work(&self) {
+        // What cannot be reached any more is left to the server.
+        let _ = self.pool.manager().end_all().await;
+    }
+
     async fn close(&self) -> Result<()> {
         let report = self.pool.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, can only be dropped now; the server ends it already.
