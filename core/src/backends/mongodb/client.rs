@@ -1,7 +1,7 @@
 //! The driver's client: made of our configuration, with the figures of its pool from its events.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub(super) struct Store {
     pub(super) timeout: Option<Duration>,
     /// The server's sessions in which a transaction is open.
     began: Arc<Mutex<Vec<Document>>>,
+    ending: Arc<AtomicBool>,
     figures: Arc<Figures>,
     /// Whether SRV records name the servers.
     srv: bool,
@@ -79,10 +80,20 @@ impl Store {
         !self.began().is_empty()
     }
 
-    /// Ends them there.
+    /// Whether no transaction may begin any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Lets none begin any more and ends those that are open, until there are none.
     pub(super) async fn end_begun(&self) {
-        let sessions = self.began().clone();
-        self.end_sessions(sessions).await;
+        self.ending.store(true, Ordering::Release);
+        while self.has_begun() {
+            let sessions = self.began().clone();
+            self.end_sessions(sessions).await;
+            // One whose first command was on its way has begun behind this.
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Ends what is open on the server, which would keep a forgotten transaction and its locks for a minute, and then the
@@ -272,6 +283,7 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Stores> {
         database: client.database(name),
         timeout: config.statement_timeout,
         began: Arc::default(),
+        ending: Arc::default(),
         prefers: false,
         causal: (elsewhere && config.read_your_writes).then(Arc::default),
         figures: Arc::clone(figures),

@@ -288,6 +288,9 @@ impl Session for MongoSession {
                 .with("operator", "transaction")
                 .with("backend", "mongodb"));
         }
+        if self.store.is_ending() {
+            return Err(Error::closed("the database was closed while this was under way"));
+        }
         let store = Arc::clone(&self.store);
         let starting = on_runtime(async move {
             let mut session = store.client.start_session().await?;
