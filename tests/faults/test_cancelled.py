@@ -95,9 +95,12 @@ async def test_large_reads_cancelled_in_their_middle_leave_nothing(url: str) -> 
         await wide.create_many([{"id": number, "text": f"{number:04}" * 250} for number in range(300)])
         # Connections and what they have prepared.
         await token_on_every_connection(database, POOL if database.backend != "sqlite" else 2)
-        began = time.monotonic()
-        right = [row.id for row in await wide.find(sort="id")]
-        whole = time.monotonic() - began
+        # The shortest of several, because the first makes a plan, and the machine may be busy.
+        whole = 1.0
+        for _ in range(5):
+            began = time.monotonic()
+            right = [row.id for row in await wide.find(sort="id")]
+            whole = min(whole, time.monotonic() - began)
         figures = (await database.get_stats())["pool"]
         assert right == list(range(300))
         serial = iter(range(10**9))
@@ -115,8 +118,8 @@ async def test_large_reads_cancelled_in_their_middle_leave_nothing(url: str) -> 
 
         before = await _cursors(url, database)
         # Eight wait for four connections, so that as many are cancelled while they wait as while they read.
-        cancelled = await cancelled_at_random(read, count, 3 * whole, together=8)
-        assert cancelled > count * 0.3, "hardly anything was cancelled: this proves little"
+        cancelled = await cancelled_at_random(read, count, 2 * whole, together=8)
+        assert cancelled > count * 0.2, "hardly anything was cancelled: this proves little"
         await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
         for _ in range(3):
             await token_on_every_connection(database, POOL if database.backend != "sqlite" else 2)
