@@ -18,10 +18,10 @@ from faults.support import GRACE, SERVERS, Row, Wide, becomes, endpoint, failure
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 
-DEADLINE = 0.3
+DEADLINE = 0.25
 #: How long `close` may wait for work under way; it is a constant of the core.
 CLOSING = 10.0
-OPTIONS = {"statement_timeout": DEADLINE, "connect_timeout": DEADLINE, "acquire_timeout": 5, "max_size": 4}
+OPTIONS = {"statement_timeout": DEADLINE, "connect_timeout": DEADLINE, "acquire_timeout": 5, "max_size": 2}
 
 
 @asynccontextmanager
