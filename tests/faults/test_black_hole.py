@@ -95,6 +95,7 @@ async def test_a_write_fails_by_its_deadline_as_of_unknown_outcome(wire: Wire) -
         await assert_replaced(wire, database)
 
 
+@pytest.mark.slow
 async def test_begin_and_a_first_statement_fail_by_their_deadline(wire: Wire) -> None:
     async with warm(wire) as database:
 

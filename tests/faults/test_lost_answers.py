@@ -255,6 +255,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
         await becomes(lambda: idle(database), 5, f"connections stay out: {database.pool_stats()}")
 
 
+@pytest.mark.slow
 async def test_a_connection_that_the_server_half_closes_while_it_idles_is_replaced(wire: Wire) -> None:
     async with opened(wire.url, max_size=2) as database:
         rows = database.repository(Row)
