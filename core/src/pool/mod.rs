@@ -95,7 +95,7 @@ impl<M: Manager> Pool<M> {
     }
 
     /// The manager that the pool was made with.
-    pub fn manager(&self) -> &M {
+    pub fn manager(&self) -> &Arc<M> {
         &self.0.manager
     }
 

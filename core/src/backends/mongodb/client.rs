@@ -12,6 +12,7 @@ use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{DatabaseOptions, ReadPreference, SelectionCriteria, ServerAddress};
 use mongodb::{Client, Database};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::causal::Writes;
@@ -46,6 +47,8 @@ pub(super) struct Store {
     /// The server's sessions in which a transaction is open.
     began: Arc<Mutex<Vec<Document>>>,
     ending: Arc<AtomicBool>,
+    /// Told when commands under way are to be given up.
+    closed: Arc<Notify>,
     figures: Arc<Figures>,
     /// Whether SRV records name the servers.
     srv: bool,
@@ -96,6 +99,15 @@ impl Store {
         }
     }
 
+    /// What a command gives; nothing where it is given up, because the database is closed over it.
+    pub(super) async fn unless_closed<F: Future>(&self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.closed.notified() => None,
+        }
+    }
+
     /// Ends what is open on the server, which would keep a forgotten transaction and its locks for a minute, and then the
     /// client.
     pub(super) async fn shut_down(&self) {
@@ -105,6 +117,7 @@ impl Store {
             self.ended(self.client.clone().shutdown()).await;
         };
         if timeout(LINGER, gently).await.is_err() {
+            self.closed.notify_waiters();
             timeout(BRIEFLY, self.ended(self.client.clone().shutdown().immediate(true))).await.ok();
         }
     }
@@ -284,6 +297,7 @@ async fn open_here(config: &Config, figures: &Arc<Figures>) -> Result<Stores> {
         timeout: config.statement_timeout,
         began: Arc::default(),
         ending: Arc::default(),
+        closed: Arc::default(),
         prefers: false,
         causal: (elsewhere && config.read_your_writes).then(Arc::default),
         figures: Arc::clone(figures),

@@ -89,15 +89,21 @@ impl MongoSession {
         let (place, wanted) = (Arc::clone(&self.place), Wanted::default());
         let store = Arc::clone(&self.store);
         let number = session.as_ref().filter(|_| lent).map(|session| session.id().clone());
-        let work = work(Arc::clone(&store), session, wanted.clone());
+        // The driver's futures are large, and what is around this one would be as large several times over.
+        let work = Box::pin(work(Arc::clone(&store), session, wanted.clone()));
         let left = wanted.clone();
         let began = self.began.clone();
         let work = async move {
             let (_place, _began) = (place, began);
-            match number {
-                Some(number) => ended_if_left(work, left, store, number).await,
-                None => work.await,
-            }
+            let closable = Arc::clone(&store);
+            let work = async move {
+                match number {
+                    Some(number) => ended_if_left(work, left, store, number).await,
+                    None => work.await,
+                }
+            };
+            let closed = || (None, Err(Error::closed("the database was closed while this was under way")));
+            closable.unless_closed(work).await.unwrap_or_else(closed)
         };
         let done = Deadline::after(self.store.timeout).bound(reading(work, wanted, lent)).await;
         let Some(done) = done else { return Ok(None) };

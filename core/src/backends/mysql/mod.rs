@@ -161,8 +161,10 @@ impl Backend for Mysql {
         let report = self.pool.close(CLOSE_DEADLINE).await;
         // What is still out, such as a forgotten transaction, can only be dropped now; the server ends it already.
         self.closed.store(true, Ordering::Release);
+        let manager = Arc::clone(self.pool.manager());
+        let ending = runtime::handle().spawn(async move { manager.end_all().await });
         // Where the server cannot be reached there is nothing left to end.
-        let _ = Deadline::within(LAST_CHANCE).bound(self.pool.manager().end_all()).await;
+        let _ = Deadline::within(LAST_CHANCE).bound(ending).await;
         report.outcome()
     }
 
