@@ -1,18 +1,18 @@
 //! [`Database`]: configuration, contract, backend and state under one cheap clone.
 
+mod sessions;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Access, Backend, Introspection, Operation, Rows, Statement, TransactionOptions};
+use crate::backend::{Access, Backend, Introspection, Operation, Statement, TransactionOptions};
 use crate::backends;
-use crate::config::{BackendKind, Config};
+use crate::config::Config;
 use crate::document;
 use crate::error::{Error, Kind, Result};
-use crate::lease::Lease;
 use crate::replicas::Replicas;
-use crate::replicas::route::{self, Route};
 use crate::repository::Repository;
 use crate::runtime;
 use crate::schema::{Contract, Difference};
@@ -126,27 +126,12 @@ impl Database {
         Arc::clone(&self.slot().backend)
     }
 
-    /// The read replicas in this process, where there are any.
-    fn replicas(&self) -> Option<Arc<Replicas>> {
-        if self.0.config.replicas.is_empty() { None } else { self.slot().replicas.clone() }
-    }
-
     fn slot(&self) -> MutexGuard<'_, Connected> {
         let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.process != std::process::id() {
             std::mem::forget(std::mem::replace(&mut *slot, Connected::open(&self.0.config)));
         }
         slot
-    }
-
-    /// The way of the reads of one call with this access, where some of them may go elsewhere than to the primary.
-    pub(crate) fn route(&self, access: Access) -> Option<Route> {
-        let config = &self.0.config;
-        let elsewhere = match config.backend() {
-            BackendKind::Mongodb => config.parameters.text("read_preference").is_some(),
-            _ => !config.replicas.is_empty(),
-        };
-        elsewhere.then_some(if access == Access::Read { Route::Open } else { Route::Primary })
     }
 
     /// The native statement of an operation; pure, needs no connection.
@@ -426,36 +411,6 @@ impl Database {
         F::Output: Send + 'static,
     {
         runtime::spawn(future)
-    }
-
-    /// The rows of a select that the backend can answer on this thread at once.
-    pub(crate) fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Result<Option<Box<dyn Rows>>> {
-        self.check_connected()?;
-        Ok(self.backend().query_at_once(statement, parameters))
-    }
-
-    /// A lease on a connection that idles, if there is one.
-    pub(crate) fn idle_lease(&self, access: Access) -> Result<Option<Lease>> {
-        self.check_connected()?;
-        let session = match self.replicas() {
-            Some(replicas) if access == Access::Read => replicas.idle_session(),
-            _ => self.backend().idle_session(access),
-        };
-        Ok(session.map(|session| Lease::Own(Some(session))))
-    }
-
-    pub(crate) async fn lease(&self, access: Access, tx: Option<&Transaction>) -> Result<Lease> {
-        self.check_connected()?;
-        if let Some(tx) = tx {
-            return tx.lease(access, self.0.id).await;
-        }
-        let session = match self.replicas() {
-            Some(replicas) => replicas.session(access).await?,
-            // What a write reads must not come from another member of a replica set.
-            None if route::is_primary() => self.backend().session(Access::Write).await?,
-            None => self.backend().session(access).await?,
-        };
-        Ok(Lease::Own(Some(session)))
     }
 }
 
