@@ -4,7 +4,7 @@ PREPARE := $(PYTHON) scripts/prepare.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test test-fast oracle faults fuzz servers bench budget lint fmt build clean help
+.PHONY: demo serve test test-fast oracle faults soak fuzz servers bench budget lint fmt build clean help
 # Recipes share virtual environments and cargo's lock: one at a time.
 .NOTPARALLEL:
 
@@ -32,7 +32,11 @@ oracle: ## random queries and updates on every database, mongod among them: N=10
 faults: ## servers killed, wires broken, callers gone, as often as reliability wants: ends within 15 minutes
 	@$(PREPARE) test
 	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- timeout 900 .venv/bin/python -m pytest \
-		tests/faults -q -p no:cacheprovider $(ARGS)
+		tests/faults -q -p no:cacheprovider -m "not long" $(ARGS)
+
+soak: ## a million calls, two hundred exits, a thousand ended workers, long random programs: half an hour and more
+	@$(PREPARE) test
+	@$(PYTHON) scripts/servers.py -- .venv/bin/python -m pytest tests/faults -q -p no:cacheprovider -m long $(ARGS)
 
 fuzz: ## hostile input for the core, guided by coverage; T=600 seconds for each target, ARGS="filter update" for some
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(T),60) $(ARGS)

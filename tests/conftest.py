@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*facts): in a module of every backend, runs where these are declared")
     config.addinivalue_line("markers", "only(*backends): in a module of every backend, runs for these")
     config.addinivalue_line("markers", "alone: measures time, so nothing may run beside it")
-    config.addinivalue_line("markers", "long: takes minutes; only `make faults` runs it")
+    config.addinivalue_line("markers", "long: takes minutes; only `make soak` runs it")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by `make test-fast`")
     # An installed package brings its plugin along; one that is only on the path does not.
     if not config.pluginmanager.is_registered(pytest_plugin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -285,7 +286,12 @@ class Database:
         return scope(lambda: self._open().begin(isolation, read_only))
 
     async def run_transaction(
-        self, fn: Callable[[Transaction], Awaitable[T]], retries: int = 3, *, isolation: str | None = None
+        self,
+        fn: Callable[[Transaction], Awaitable[T]],
+        retries: int = 3,
+        *,
+        isolation: str | None = None,
+        deadline: float = 30.0,
     ) -> T:
         """Runs `fn` in a transaction, again when it lost against another one or the database was busy.
 
@@ -293,21 +299,27 @@ class Database:
             fn: The work; it may run several times, so all its effects must be in the transaction.
             retries: How often it may run again; short random waits that grow lie between.
             isolation: As in `transaction`.
+            deadline: Seconds after which it is not run again; one that runs is not cut short.
 
         Returns:
             What `fn` returns.
+
+        Raises:
+            TransactionConflictError, DatabaseBusyError: as the last run met it.
+            OutcomeUnknownError: if the answer to a commit was lost; the work is then never run again.
         """
         from asyncio import sleep
 
-        attempt = 0
+        attempt, end = 0, time.monotonic() + deadline
         while True:
             try:
                 async with self.transaction(isolation) as tx:
                     return await fn(tx)
             except (TransactionConflictError, DatabaseBusyError):
-                if attempt >= retries:
+                pause = random.uniform(0.5, 1.0) * 0.01 * 2**attempt  # noqa: S311 - no secret
+                if attempt >= retries or time.monotonic() + pause > end:
                     raise
-            await sleep(random.uniform(0.5, 1.0) * 0.01 * 2**attempt)  # noqa: S311 - no secret
+            await sleep(pause)
             attempt += 1
 
     async def ensure_schema(self) -> list[str]:

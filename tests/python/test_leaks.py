@@ -1,4 +1,4 @@
-"""Thousands of calls leave neither memory nor anything on a server behind; `make faults` makes a million of them."""
+"""Thousands of calls leave neither memory nor anything on a server behind; `make soak` makes a million of them."""
 
 from __future__ import annotations
 

@@ -247,6 +247,22 @@ async def test_run_transaction_runs_again_after_a_conflict_and_only_then(db: Dat
     assert attempts == 1
 
 
+@pytest.mark.only("sqlite")
+async def test_run_transaction_does_not_run_again_after_its_deadline(db: Database) -> None:
+    runs = 0
+
+    async def always_loses(tx: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0.05)
+        raise TransactionConflictError("lost")
+
+    with pytest.raises(TransactionConflictError):
+        await db.run_transaction(always_loses, retries=1000, deadline=0.2)
+    assert 2 <= runs <= 4
+
+
+
 async def test_a_transaction_nobody_holds_any_more_is_rolled_back(db: Database, users: Repository[User]) -> None:
     native = await db._open().begin(None, False)
     tx = Transaction(native)
