@@ -3,19 +3,26 @@
 //! One queue an environment (the main thread, or one worker). Work that is done pushes its outcome and, if nobody did
 //! since the last drain, wakes the environment through its thread-safe function. The drain settles everything that is
 //! there. The function keeps the event loop alive only while something is under way, so a process ends by itself.
+//!
+//! Work that is done as soon as it is started settles its promise at once, as long as such work leaves the event loop its
+//! turns (see [`Clock`]): what comes later waits for the next turn. While somebody wakes a thread-safe function, Node calls
+//! it again and again in one turn of the loop, up to a thousand times. So a turn is asked of a second function, which asks
+//! the first: only when that has returned and the loop has gone round are both called.
 //! Invariant: after the environment is torn down nothing touches it; what was under way is forgotten.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::future::Future;
+use std::mem::{replace, take};
 use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use farm_db_core::Result;
 use farm_db_core::runtime::{Started, start};
-use farm_db_core::turn::Clock;
+use farm_db_core::turn::{Clock, EventLoop, within};
 use futures_util::FutureExt as _;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::{Env, sys};
@@ -54,13 +61,52 @@ struct Settled {
 struct State {
     /// Null once the environment is torn down.
     waker: sys::napi_threadsafe_function,
+    /// Wakes the other one for a new turn; null as that is.
+    turner: sys::napi_threadsafe_function,
     settled: Vec<Settled>,
     /// Whether a drain is already under way to the environment.
     woken: bool,
+    /// Outcomes that were there at once but too late in their turn.
+    next_turn: Vec<Settled>,
+    /// What waits for the end of the turn that runs now.
+    after_turn: Vec<Waker>,
+    turn_asked: bool,
 }
 
 // SAFETY: a thread-safe function may be called from every thread; it is nulled, under the lock, before it dies.
 unsafe impl Send for State {}
+
+impl State {
+    fn is_torn_down(&self) -> bool {
+        self.waker.is_null()
+    }
+
+    fn ask_for_turn(&mut self) {
+        if !replace(&mut self.turn_asked, true) {
+            wake(self.turner, Wake::Turner);
+        }
+    }
+}
+
+/// Why Node calls: what a function is woken with.
+#[derive(Clone, Copy)]
+enum Wake {
+    /// Outcomes are there.
+    Settled,
+    /// A turn is asked for.
+    Turner,
+    /// A turn begins.
+    Turn,
+}
+
+/// Wakes a function of a state that is locked; nothing where it is null.
+fn wake(function: sys::napi_threadsafe_function, wake: Wake) {
+    if !function.is_null() {
+        let data = ptr::without_provenance_mut(wake as usize);
+        // SAFETY: the function is alive while it is not null, which cannot change while its state is locked.
+        unsafe { sys::napi_call_threadsafe_function(function, data, sys::ThreadsafeFunctionCallMode::nonblocking) };
+    }
+}
 
 /// The queue of one environment.
 pub(crate) struct Queue {
@@ -95,14 +141,15 @@ where
     };
     let (deferred, later) = (Deferred(deferred), Arc::clone(&queue));
     let same = Deferred(deferred.0);
-    match start(work, move |outcome| later.push(Settled { deferred, outcome })) {
+    let event_loop = Arc::clone(&queue) as Arc<dyn EventLoop>;
+    match within(event_loop, || start(work, move |outcome| later.push(Settled { deferred, outcome }))) {
         Started::Done(outcome) if queue.clock.has_time() => {
             // SAFETY: on the environment's thread, inside its call.
             unsafe { settle(env.raw(), Settled { deferred: same, outcome }) };
         }
         Started::Done(outcome) => {
             queue.hold(env.raw());
-            queue.push(Settled { deferred: same, outcome });
+            queue.leave_to_next_turn(Settled { deferred: same, outcome });
         }
         Started::UnderWay(task) => {
             queue.hold(env.raw());
@@ -133,14 +180,33 @@ impl Queue {
     }
 
     fn create(env: sys::napi_env) -> napi::Result<Arc<Self>> {
-        let state = State { waker: ptr::null_mut(), settled: Vec::new(), woken: false };
+        let state = State {
+            waker: ptr::null_mut(),
+            turner: ptr::null_mut(),
+            settled: Vec::new(),
+            woken: false,
+            next_turn: Vec::new(),
+            after_turn: Vec::new(),
+            turn_asked: false,
+        };
         let queue = Arc::new(Self { state: Mutex::new(state), pending: AtomicUsize::new(0), clock: Clock::default() });
-        // One count belongs to the thread-safe function and one to the cleanup hook; neither outlives the other's use.
+        // The count belongs to the thread-safe functions and the cleanup hook, and is never given back.
         let context = Arc::into_raw(Arc::clone(&queue)).cast_mut().cast::<c_void>();
-        let mut name = ptr::null_mut();
-        let mut waker = ptr::null_mut();
-        // SAFETY: `env` is the environment of this call; `context` stays valid because its count is never given back
-        // before `forget_environment`, after which the function is not called any more.
+        let (waker, turner) = (Self::create_function(env, context)?, Self::create_function(env, context)?);
+        // SAFETY: `env` is the environment of this call, and `context` stays valid. Added after the functions, so it runs
+        // before their own end.
+        check(unsafe { sys::napi_add_env_cleanup_hook(env, Some(forget_environment), context) })?;
+        {
+            let mut state = queue.lock();
+            (state.waker, state.turner) = (waker, turner);
+        }
+        Ok(queue)
+    }
+
+    fn create_function(env: sys::napi_env, context: *mut c_void) -> napi::Result<sys::napi_threadsafe_function> {
+        let (mut name, mut function) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` is the environment of this call; `context` stays valid for ever, and the function is not called any
+        // more after `forget_environment`.
         unsafe {
             check(sys::napi_create_string_utf8(env, c"farm-db".as_ptr(), 7, &raw mut name))?;
             check(sys::napi_create_threadsafe_function(
@@ -154,14 +220,11 @@ impl Queue {
                 None,
                 context,
                 Some(on_wake),
-                &raw mut waker,
+                &raw mut function,
             ))?;
-            check(sys::napi_unref_threadsafe_function(env, waker))?;
-            // Added after the function, so it runs before the function's own end.
-            check(sys::napi_add_env_cleanup_hook(env, Some(forget_environment), context))?;
+            check(sys::napi_unref_threadsafe_function(env, function))?;
         }
-        queue.lock().waker = waker;
-        Ok(queue)
+        Ok(function)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -172,7 +235,7 @@ impl Queue {
     fn hold(&self, env: sys::napi_env) {
         if self.pending.fetch_add(1, Ordering::Relaxed) == 0 {
             let state = self.lock();
-            if !state.waker.is_null() {
+            if !state.is_torn_down() {
                 // SAFETY: on the environment's thread, with a function that is alive while it is not null.
                 unsafe { sys::napi_ref_threadsafe_function(env, state.waker) };
             }
@@ -183,7 +246,7 @@ impl Queue {
     fn release(&self, env: sys::napi_env, count: usize) {
         if self.pending.fetch_sub(count, Ordering::Relaxed) == count {
             let state = self.lock();
-            if !state.waker.is_null() {
+            if !state.is_torn_down() {
                 // SAFETY: as in `hold`.
                 unsafe { sys::napi_unref_threadsafe_function(env, state.waker) };
             }
@@ -193,31 +256,48 @@ impl Queue {
     /// Hands an outcome over; from every thread.
     fn push(&self, settled: Settled) {
         let mut state = self.lock();
-        if state.waker.is_null() {
+        if state.is_torn_down() {
             return;
         }
         state.settled.push(settled);
-        if !state.woken {
-            state.woken = true;
-            // SAFETY: the function is alive while it is not null, which cannot change while the lock is held.
-            unsafe {
-                sys::napi_call_threadsafe_function(
-                    state.waker,
-                    ptr::null_mut(),
-                    sys::ThreadsafeFunctionCallMode::nonblocking,
-                );
-            }
+        if !replace(&mut state.woken, true) {
+            wake(state.waker, Wake::Settled);
+        }
+    }
+
+    /// Settles a promise when the event loop has had its turn.
+    fn leave_to_next_turn(&self, settled: Settled) {
+        let mut state = self.lock();
+        if !state.is_torn_down() {
+            state.next_turn.push(settled);
+            state.ask_for_turn();
         }
     }
 
     /// Settles everything that is there; on the environment's thread.
     fn drain(&self, env: sys::napi_env) {
-        self.clock.begin();
         let settled = {
             let mut state = self.lock();
             state.woken = false;
-            std::mem::take(&mut state.settled)
+            take(&mut state.settled)
         };
+        self.settle_all(env, settled);
+    }
+
+    /// A turn of the event loop begins; on the environment's thread.
+    fn begin_turn(&self, env: sys::napi_env) {
+        let (settled, after_turn) = {
+            let mut state = self.lock();
+            state.turn_asked = false;
+            (take(&mut state.next_turn), take(&mut state.after_turn))
+        };
+        self.clock.begin();
+        // What those before it have asked for goes out before anybody asks for more.
+        after_turn.into_iter().for_each(Waker::wake);
+        self.settle_all(env, settled);
+    }
+
+    fn settle_all(&self, env: sys::napi_env, settled: Vec<Settled>) {
         let count = settled.len();
         for one in settled {
             // SAFETY: called by Node on the environment's thread, which is alive.
@@ -225,6 +305,16 @@ impl Queue {
         }
         if count > 0 {
             self.release(env, count);
+        }
+    }
+}
+
+impl EventLoop for Queue {
+    fn wake_after_turn(&self, waker: Waker) {
+        let mut state = self.lock();
+        if !state.is_torn_down() {
+            state.after_turn.push(waker);
+            state.ask_for_turn();
         }
     }
 }
@@ -277,23 +367,31 @@ unsafe fn error_of(env: sys::napi_env, message: &str) -> sys::napi_value {
 }
 
 /// Node's call on the environment's thread after a wake; without an environment when that is ending.
-unsafe extern "C" fn on_wake(env: sys::napi_env, _function: sys::napi_value, context: *mut c_void, _data: *mut c_void) {
+unsafe extern "C" fn on_wake(env: sys::napi_env, _function: sys::napi_value, context: *mut c_void, data: *mut c_void) {
     if env.is_null() {
         return;
     }
     // SAFETY: `context` is the queue of `create`, whose count is kept.
     let queue = unsafe { &*context.cast::<Queue>() };
-    queue.drain(env);
+    if data.addr() == Wake::Turn as usize {
+        queue.begin_turn(env);
+    } else if data.addr() == Wake::Turner as usize {
+        wake(queue.lock().waker, Wake::Turn);
+    } else {
+        queue.drain(env);
+    }
 }
 
 /// The environment ends: from here on nothing may touch it.
 unsafe extern "C" fn forget_environment(context: *mut c_void) {
     // SAFETY: as in `on_wake`. The count is kept for ever, because Node may still hold the context in its function.
     let queue = unsafe { &*context.cast::<Queue>() };
-    {
+    let forgotten = {
         let mut state = queue.lock();
-        state.waker = ptr::null_mut();
-        state.settled.clear();
-    }
+        (state.waker, state.turner) = (ptr::null_mut(), ptr::null_mut());
+        (take(&mut state.settled), take(&mut state.next_turn), take(&mut state.after_turn))
+    };
+    // Not under the lock: what waits for a turn may end here.
+    drop(forgotten);
     CURRENT.with_borrow_mut(|current| *current = None);
 }

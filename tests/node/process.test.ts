@@ -79,6 +79,27 @@ describe("gets on SQLite", () => {
     // One each half a millisecond, or each millisecond where the machine is busy.
     expect(turns).toBeGreaterThan(took);
   });
+
+  test("need no turn each", async () => {
+    const path = script(`
+      const db = await open(); const notes = db.repository(Note);
+      const { id } = await notes.create({ text: "one" });
+      let turns = 0, going = true, fewest = Infinity;
+      const turn = () => { turns += 1; if (going) setImmediate(turn); };
+      setImmediate(turn);
+      // The best of some rounds: on a busy machine reads are left to the connection's thread for a while.
+      for (let round = 0; round < 10; round += 1) {
+        const before = turns;
+        for (let n = 0; n < 500; n += 1) await notes.get(id);
+        fewest = Math.min(fewest, turns - before);
+      }
+      going = false;
+      console.log(fewest);
+      await db.close();`);
+    const { stdout, code } = await node([path]);
+    expect(code).toBe(0);
+    expect(Number(stdout)).toBeLessThan(250);
+  });
 });
 
 describe("a process ends by itself", () => {
