@@ -266,12 +266,12 @@ class TransactionConflictError(FarmDbError):
 
 
 class OutcomeUnknownError(FarmDbError):
-    """The connection was lost while committing: the effect is unknown."""
+    """The answer to a write or a commit is lost: whether it took effect is unknown."""
 
     code = "outcome_unknown"
     retryable = False
     http_status = 500
-    meaning = "the connection was lost while committing: the effect is unknown"
+    meaning = "the answer to a write or a commit is lost: whether it took effect is unknown"
 
 
 class BackendError(FarmDbError):
