@@ -78,12 +78,14 @@ def _settings(start: Path) -> Place:
     for directory in (start, *start.parents):
         path = directory / "pyproject.toml"
         if path.is_file():
+            reason = None
             try:
                 settings = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("farm-db")
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                # Without the frames of the parser, whose variables are the text of the file.
-                cause = error.with_traceback(None)
-                raise InvalidConfigurationError(f"{path} cannot be read", {"path": str(path)}) from cause
+            except (OSError, ValueError) as error:
+                # Its words alone, for the error and the frames of the parser hold the text of the file.
+                reason = str(error)
+            if reason is not None:
+                raise InvalidConfigurationError(f"{path} cannot be read: {reason}", {"path": str(path)})
             if isinstance(settings, dict):
                 return Place(settings.get("url"), settings.get("options", {}))
     return Place(None, {})

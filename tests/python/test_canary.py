@@ -163,7 +163,8 @@ def named_in(place: str, scheme: str, password: str, folder: Path) -> Generator[
             patch.setenv("MONGO_URI", url)
             yield None, short
         else:
-            (folder / "pyproject.toml").write_text(_settings(place, url, password))
+            end = b"# \xff\n" if place == "settings that are no UTF-8" else b""
+            (folder / "pyproject.toml").write_bytes(_settings(place, url, password).encode() + end)
             yield None, short
 
 
@@ -185,6 +186,7 @@ def _settings(place: str, url: str, password: str) -> str:
         "settings": f"{table}url = {json.dumps(url)}\n",
         "settings with options": f"{table}url = {json.dumps(_bare(url))}\noptions.password = {json.dumps(password)}\n",
         "malformed settings": f"{table}url = {json.dumps(url)}\n[tool\n",
+        "settings that are no UTF-8": f"{table}url = {json.dumps(url)}\n",
         "settings of a wrong type": f"{table}url = [{json.dumps(url)}]\n",
         "options of a wrong type": f"{table}options = [{json.dumps(password)}]\n",
     }[place]
@@ -203,7 +205,7 @@ PLACES = [
         "passphrase",
     ),
     *("variable", "split variables", "settings", "settings with options", "malformed settings"),
-    *("settings of a wrong type", "options of a wrong type"),
+    *("settings that are no UTF-8", "settings of a wrong type", "options of a wrong type"),
 ]
 
 
