@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,25 @@ class Place:
     def __init__(self, url: Any, options: Any) -> None:
         self.url = url
         self.options = options
+
+    def list_replicas(self) -> None:
+        """Makes the option `replicas` a list of URLs; nothing of it stands in a variable here either.
+
+        Raises:
+            InvalidConfigurationError: if it is neither a URL nor several.
+        """
+        if isinstance(self.options["replicas"], str):
+            self.options["replicas"] = [self.options["replicas"]]
+        elif not isinstance(self.options["replicas"], Iterable):
+            raise _no_url(type(self.options["replicas"]))
+        self.options["replicas"] = list(self.options["replicas"])
+        for kind in map(type, self.options["replicas"]):
+            if not issubclass(kind, str):
+                raise _no_url(kind)
+
+
+def _no_url(kind: type) -> InvalidConfigurationError:
+    return InvalidConfigurationError(f"replicas are URLs, not {kind.__name__}", {"option": "replicas"})
 
 
 def locate(

@@ -79,21 +79,21 @@ class Database:
         from asyncio import Lock
 
         self.name = name
-        given = {
-            "replicas": [replicas] if isinstance(replicas, str) else list(replicas),
-            "max_staleness": max_staleness,
-            "read_your_writes": read_your_writes,
-        }
-        # What is not given may stand in the URL.
-        self._place = Place(url, options | {option: value for option, value in given.items() if value not in (None, [])})
         # What stands in a variable stands in a traceback with variables too (`Place`).
-        del url, options, replicas, given
+        self._place = Place(url, {**options, "replicas": replicas})
+        del url, options, replicas
         self._contract_mode = contract
         self._create_missing = create_missing
         self._validate_on_read = validate_on_read
         self._engine: _native.Engine | None = None
         self._changing = Lock()
         self._repositories: dict[str, Repository[Any]] = {}
+        self._place.list_replicas()
+        if not self._place.options["replicas"]:
+            # What is not given may stand in the URL.
+            del self._place.options["replicas"]
+        given = {"max_staleness": max_staleness, "read_your_writes": read_your_writes}
+        self._place.options.update({option: value for option, value in given.items() if value is not None})
         for model in models:
             self.register_model(model)
 

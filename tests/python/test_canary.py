@@ -116,6 +116,15 @@ async def by_testing(url: str | None, **options: Any) -> None:
         raise AssertionError("it connected")
 
 
+#: What is given as `replicas`.
+REPLICAS: dict[str, Callable[[str], Any]] = {
+    "replica": lambda url: [url],
+    "replica alone": lambda url: url,
+    "replica of another kind": lambda url: [url.replace("://", "x://", 1)],
+    "replica in a wrong type": lambda url: [url, [url]],
+    "replica in bytes": lambda url: [url.encode()],
+}
+
 WAYS = [by_database, by_function, by_manager, by_global_manager, by_testing]
 
 
@@ -152,6 +161,10 @@ def named_in(place: str, scheme: str, password: str, folder: Path) -> Generator[
                 f"{scheme}://user@127.0.0.1:1/app",
                 {**short, keys.get(scheme, "password"): password, **_encrypted(scheme)},
             )
+        elif place in REPLICAS:
+            yield _bare(url), {**short, "replicas": REPLICAS[place](url)}
+        elif place == "url beside wrong replicas":
+            yield url, {**short, "password": password, "replicas": 5}
         elif place == "variable":
             patch.setenv("DATABASE_URL", url)
             yield None, short
@@ -204,9 +217,14 @@ PLACES = [
         "tls",
         "passphrase",
     ),
+    *(*REPLICAS, "url beside wrong replicas"),
     *("variable", "split variables", "settings", "settings with options", "malformed settings"),
     *("settings that are no UTF-8", "settings of a wrong type", "options of a wrong type"),
 ]
+
+
+#: Before the models are looked at.
+REFUSED_AT_ONCE = ("replica in a wrong type", "replica in bytes", "url beside wrong replicas")
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -220,7 +238,7 @@ async def test_no_failure_to_connect_shows_the_password(scheme: str, place: str,
                 assert error.code in ("connection_failed", "invalid_configuration", "unsupported"), error
                 error = await failure(way(url, models=[User, Twin], **options))
                 assert_hidden(*told(error))
-                assert error.code == "invalid_schema", error
+                assert error.code == ("invalid_configuration" if place in REFUSED_AT_ONCE else "invalid_schema"), error
 
 
 def test_the_walk_over_frames_does_find_a_password_that_is_in_one() -> None:
