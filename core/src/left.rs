@@ -20,7 +20,8 @@ fn open() -> MutexGuard<'static, Vec<(u32, Weak<dyn Backend>)>> {
 
 /// Notes a backend of this process.
 pub(crate) fn note(backend: &Arc<dyn Backend>) {
-    let mut open = open();
+    // After a fork a thread that is no more may have it; what is not noted is left to the servers.
+    let Ok(mut open) = OPEN.try_lock() else { return };
     open.retain(|(_, backend)| backend.strong_count() > 0);
     open.push((std::process::id(), Arc::downgrade(backend)));
 }

@@ -4,8 +4,10 @@
 //! is sent or the machine hangs, the caller is told a moment later.
 
 use std::future::Future;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::poll;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Kind};
@@ -13,6 +15,9 @@ use crate::runtime;
 
 /// How much longer than the server a caller waits, so that the server's own word comes first.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// How long a look at a connection may take.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The moment by which the answer to a statement is there, or never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,12 +42,22 @@ impl Deadline {
     /// What `work` gives; nothing where that takes too long, and `work` is dropped then.
     pub(super) async fn bound<F: Future>(self, work: F) -> Option<F::Output> {
         let Some(at) = self.0 else { return Some(work.await) };
+        let mut work = std::pin::pin!(work);
+        // What is there already needs no timer.
+        if let Poll::Ready(done) = poll!(work.as_mut()) {
+            return Some(done);
+        }
         let bounded = {
             let _runtime = runtime::handle().enter();
             timeout_at(at, work)
         };
         bounded.await.ok()
     }
+}
+
+/// How long a look at a connection may take before it counts as lost; a part of a statement's deadline.
+pub(super) fn look_within(limit: Option<Duration>) -> Duration {
+    limit.map_or(LOOK, |limit| LOOK.min(limit / 4))
 }
 
 /// The error of a statement whose answer did not come in time.

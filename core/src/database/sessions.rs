@@ -39,6 +39,7 @@ impl Database {
         self.check_connected()?;
         let session = match self.replicas() {
             Some(replicas) if access == Access::Read => replicas.idle_session(),
+            _ if route::is_primary() => self.backend().idle_session(Access::Write),
             _ => self.backend().idle_session(access),
         };
         Ok(session.map(|session| Lease::Own(Some(session))))

@@ -88,7 +88,7 @@ impl Repository {
     }
 
     async fn wait_for_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
-        if tx.is_some() || !self.database.groups_reads() || route::is_kept_together() {
+        if tx.is_some() || !self.database.groups_reads() || route::is_kept_together() || route::is_primary() {
             let lease = self.lease(Verb::Get, tx).await?;
             return self.fetch_alone(key, Some(lease)).await;
         }

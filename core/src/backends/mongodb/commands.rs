@@ -365,7 +365,9 @@ pub(super) async fn native(store: Arc<Store>, mut session: Transaction, command:
 }
 
 async fn native_here(store: &Store, session: &mut Transaction, command: Document) -> Result<Value> {
+    let alone = session.is_none();
     let failed = |error: DriverError| match translate(&error, None) {
+        told if alone && is_lost(&error) => unknown(&told),
         error if error.kind() == Kind::Backend => {
             let code = error.context().get("mongodb_code").cloned().unwrap_or_default();
             Error::invalid_query(error.message().to_owned()).with("mongodb_code", code)

@@ -44,6 +44,10 @@ pub(super) fn translate(error: &DriverError, layout: Option<&Layout>) -> Error {
 pub(super) fn is_lost(error: &DriverError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Io(_) | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        // The driver tells of its second try alone, where the first may have been done and not answered.
+        ErrorKind::Command(_) => {
+            error.contains_label("RetryableWriteError") && !error.contains_label("NoWritesPerformed")
+        }
         ErrorKind::InsertMany(failure) => failure.write_errors.is_none() && failure.write_concern_error.is_some(),
         _ => false,
     }

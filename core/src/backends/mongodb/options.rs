@@ -27,8 +27,9 @@ pub(super) async fn options(config: &Config, server: &Server, figures: &Arc<Figu
     options.app_name = Some(parameters.text("application_name").unwrap_or("farm-db").to_owned());
     options.default_database.clone_from(&server.database);
     options.connect_timeout = Some(config.pool.connect_timeout);
-    options.server_selection_timeout =
-        Some(parameters.span("server_selection_timeout").unwrap_or(config.pool.acquire_timeout));
+    // Not longer than a statement may take, so that one for which no server was found is known not to have been sent.
+    let selection = config.statement_timeout.unwrap_or(config.pool.acquire_timeout).min(config.pool.acquire_timeout);
+    options.server_selection_timeout = Some(parameters.span("server_selection_timeout").unwrap_or(selection));
     options.max_pool_size = u32::try_from(config.pool.max_size).ok();
     options.min_pool_size = u32::try_from(config.pool.min_size).ok();
     options.max_idle_time = config.pool.idle_timeout;

@@ -61,7 +61,8 @@ impl MongoSession {
         Self { store: Arc::clone(store), state: State::None, began: None, place: Arc::new(place) }
     }
 
-    /// Runs a command, with the transaction's session where there is one. `None` where it is not answered in time.
+    /// Runs a command, with the transaction's session where there is one. `None` where it is not answered in time, or given
+    /// up because the database is closed.
     async fn run<T, F>(
         &mut self,
         work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
@@ -72,7 +73,7 @@ impl MongoSession {
     {
         let session = self.lend()?;
         let lent = session.is_some();
-        self.send(session, lent, work).await
+        self.send(session, lent, Deadline::after(self.store.timeout), work).await
     }
 
     /// The same with a session of the driver, which is the transaction's or one for this command only.
@@ -80,6 +81,7 @@ impl MongoSession {
         &mut self,
         session: Option<Box<ClientSession>>,
         lent: bool,
+        deadline: Deadline,
         work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
     ) -> Result<Option<T>>
     where
@@ -102,12 +104,10 @@ impl MongoSession {
                     None => work.await,
                 }
             };
-            let closed = || (None, Err(Error::closed("the database was closed while this was under way")));
-            closable.unless_closed(work).await.unwrap_or_else(closed)
+            closable.unless_closed(work).await
         };
-        let done = Deadline::after(self.store.timeout).bound(reading(work, wanted, lent)).await;
-        let Some(done) = done else { return Ok(None) };
-        let (session, outcome) = done?;
+        let done = deadline.bound(reading(work, wanted, lent)).await;
+        let Some((session, outcome)) = done.transpose()?.flatten() else { return Ok(None) };
         if lent {
             self.state = match (&outcome, session) {
                 (Ok(_), Some(session)) => State::Open(session),
@@ -124,12 +124,13 @@ impl MongoSession {
         F: Future<Output = Done<T>> + Send + 'static,
     {
         let answer = if matches!(self.state, State::None) {
-            let session = causal::session(&self.store).await?;
-            self.send(session, false, work).await?
+            let deadline = Deadline::after(self.store.timeout);
+            let session = deadline.bound(causal::session(&self.store)).await.ok_or_else(|| self.unanswered())??;
+            self.send(session, false, deadline, work).await?
         } else {
             self.run(work).await?
         };
-        answer.ok_or_else(|| no_answer("mongodb"))
+        answer.ok_or_else(|| self.unanswered())
     }
 
     /// Runs a command that writes. Where it is no transaction's and is not answered, nobody knows what it did.
@@ -140,7 +141,15 @@ impl MongoSession {
     {
         let alone = matches!(self.state, State::None);
         let outcome = self.run(|store, session, _| work(store, session)).await?;
-        outcome.ok_or_else(|| if alone { unknown(&no_answer("mongodb")) } else { no_answer("mongodb") })
+        outcome.ok_or_else(|| if alone { unknown(&self.unanswered()) } else { self.unanswered() })
+    }
+
+    /// Why a command has no answer.
+    fn unanswered(&self) -> Error {
+        if self.store.is_ending() {
+            return Error::closed("the database was closed while this was under way");
+        }
+        no_answer("mongodb")
     }
 
     /// What a stream's batches hold besides the stream.
@@ -174,7 +183,10 @@ impl MongoSession {
     /// Takes what a stream needs.
     pub(super) async fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
         let session = match self.lend()? {
-            None => causal::session(&self.store).await?,
+            None => {
+                let asking = causal::session(&self.store);
+                Deadline::after(self.store.timeout).bound(asking).await.ok_or_else(|| self.unanswered())??
+            }
             session => session,
         };
         Ok((Arc::clone(&self.store), session))

@@ -19,17 +19,22 @@ use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
 
+/// Where the server sees this connection come from.
+const OWN_HOST: &str = "(SELECT host FROM information_schema.processlist WHERE id = CONNECTION_ID())";
 /// Prepared statements that a connection keeps; the server has 16,382 for all of them unless told.
 const STATEMENT_CACHE: usize = 128;
 /// What the core relies on, whatever the server's own modes are.
 const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
     NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ONLY_FULL_GROUP_BY";
 
+/// What tells a connection apart on the server: its number, which is used again after a restart, and where it comes from.
+pub(super) type Identity = (u64, Arc<str>);
+
 /// Opens connections.
 pub(super) struct Opener {
     config: Arc<Config>,
     is_mariadb: Arc<OnceLock<bool>>,
-    open: Register<u64>,
+    open: Register<Identity>,
 }
 
 /// A connection and what the server said at its beginning.
@@ -42,12 +47,26 @@ pub(super) struct Link {
     pub(super) notices_conflicts: bool,
     /// The most bytes of one statement with its parameters.
     pub(super) packet: usize,
-    _entry: Entry<u64>,
+    entry: Entry<Identity>,
+}
+
+impl Link {
+    /// What tells the connection apart on the server.
+    pub(super) fn identity(&self) -> Identity {
+        self.entry.number()
+    }
 }
 
 impl Opener {
     pub(super) fn new(config: &Arc<Config>, is_mariadb: &Arc<OnceLock<bool>>) -> Self {
         Self { config: Arc::clone(config), is_mariadb: Arc::clone(is_mariadb), open: Register::default() }
+    }
+
+    /// A connection, for those who are not in the pool's queue.
+    pub(super) async fn connect_in_time(&self) -> Result<Link> {
+        let patience = self.config.pool.connect_timeout;
+        let late = || Error::connection_failed(format!("cannot connect within {patience:?}"));
+        tokio::time::timeout(patience, self.connect()).await.map_err(|_| late())?
     }
 
     /// The deadline of one statement.
@@ -72,32 +91,31 @@ impl Opener {
 
     /// Asks the server to stop what a connection executes.
     pub(super) async fn cancel(&self, id: u64) -> Result<()> {
-        self.kill(format!("KILL QUERY {id}")).await
-    }
-
-    /// Asks the server to end a connection.
-    pub(super) async fn end(&self, id: u64) -> Result<()> {
-        self.kill(format!("KILL {id}")).await
-    }
-
-    async fn kill(&self, command: String) -> Result<()> {
         let mut connection = self.open().await?;
-        connection.execute(raw_sql(AssertSqlSafe(command))).await.map_err(|error| translate(error, None))?;
+        let kill = raw_sql(AssertSqlSafe(format!("KILL QUERY {id}")));
+        connection.execute(kill).await.map_err(|error| translate(error, None))?;
         connection.close().await.map_err(|error| translate(error, None))
+    }
+
+    /// Asks the server to end connections, where they are still the same.
+    pub(super) async fn end(&self, open: Vec<Identity>) -> Result<()> {
+        let failed = |error| translate(error, None);
+        let mut connection = self.open().await?;
+        for (id, host) in open {
+            let is_ours = "SELECT 1 FROM information_schema.processlist WHERE id = ? AND host = ?";
+            let asked = query_as::<_, (i64,)>(is_ours).bind(id).bind(host.to_string());
+            if asked.fetch_optional(&mut connection).await.map_err(failed)?.is_some() {
+                // One that has ended meanwhile is unknown.
+                let _ = connection.execute(raw_sql(AssertSqlSafe(format!("KILL {id}")))).await;
+            }
+        }
+        connection.close().await.map_err(failed)
     }
 
     /// Ends the connections that are still open on the server, whoever holds them here.
     pub(super) async fn end_all(&self) -> Result<()> {
         let open = self.open.all();
-        if open.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.open().await?;
-        for id in open {
-            // One that has ended meanwhile is unknown.
-            let _ = connection.execute(raw_sql(AssertSqlSafe(format!("KILL {id}")))).await;
-        }
-        connection.close().await.map_err(|error| translate(error, None))
+        if open.is_empty() { Ok(()) } else { self.end(open).await }
     }
 
     /// The settings of a session.
@@ -124,8 +142,10 @@ impl Manager for Opener {
 
     async fn connect(&self) -> Result<Link> {
         let mut connection = self.open().await?;
-        let facts = "SELECT CONNECTION_ID(), VERSION(), CAST(@@max_allowed_packet AS UNSIGNED)";
-        let (id, version, packet): (u64, String, u64) = query_as(facts)
+        // A cluster of Vitess has no such list; there nothing is ended by its number.
+        let host = if is_sharded(&self.config) { "NULL" } else { OWN_HOST };
+        let facts = format!("SELECT CONNECTION_ID(), VERSION(), CAST(@@max_allowed_packet AS UNSIGNED), {host}");
+        let (id, version, packet, host): (u64, String, u64, Option<String>) = query_as(AssertSqlSafe(facts))
             .persistent(false)
             .fetch_one(&mut connection)
             .await
@@ -143,7 +163,7 @@ impl Manager for Opener {
             is_mariadb,
             notices_conflicts,
             packet: usize::try_from(packet).unwrap_or(usize::MAX),
-            _entry: self.open.enter(id),
+            entry: self.open.enter((id, host.unwrap_or_default().into())),
         })
     }
 

@@ -9,6 +9,7 @@ use super::error::{failed_row, translate};
 use super::session::{Answer, MysqlSession, Request};
 use super::values::size;
 use crate::backend::{Rows, Session, Statement, TransactionOptions};
+use crate::backends::deadline::unknown;
 use crate::backends::sql::{Dialect, for_column, is_json, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType, Generated};
@@ -217,7 +218,10 @@ async fn insert_chunk(session: &mut MysqlSession, plan: &Arc<WritePlan>, chunk: 
     if plan.counted.is_none() || !chunk.keys.contains(&None) {
         return Ok(chunk.keys);
     }
-    counted(session, chunk.keys.len()).await
+    let keys = counted(session, chunk.keys.len()).await;
+    // The rows are in the table, so that inserting them again would not do.
+    let is_alone = !session.is_in_transaction();
+    keys.map_err(|error| if is_alone && error.is_retryable() { unknown(&error) } else { error })
 }
 
 /// The keys that MySQL has given to the rows of the last statement: from the first in steps, without a gap.

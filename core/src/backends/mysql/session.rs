@@ -23,7 +23,7 @@ use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_mysql::{MySqlArguments, MySqlConnection};
 use tokio::time::timeout;
 
-use super::connection::Opener;
+use super::connection::{Identity, Opener};
 use super::error::{ends_transaction, is_lost, is_missing_index, is_stale_plan, is_survivable, translate};
 use super::hint::without_hint;
 use super::insert::WritePlan;
@@ -32,9 +32,9 @@ use super::stream::MysqlStream;
 use super::values::Parameter;
 use super::{insert, native};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
-use crate::backends::deadline::{Deadline, no_answer, unknown};
+use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
-use crate::pool::{Manager, Pooled};
+use crate::pool::Pooled;
 use crate::runtime;
 use crate::schema::FieldType;
 use crate::value::Value;
@@ -99,7 +99,7 @@ async fn perform(connection: &mut MySqlConnection, request: Request) -> Outcome<
 enum Place {
     Here(Pooled<Opener>),
     /// In a statement whose end nobody has seen.
-    Running(Running, u64, Arc<Opener>),
+    Running(Running, Identity, Arc<Opener>),
     /// In a stream, or given up.
     Away,
     /// Closed, because a statement was not answered in time.
@@ -144,10 +144,10 @@ async fn fetch(connection: &mut MySqlConnection, statement: &Statement, persiste
 }
 
 /// Brings a connection to rest whose statement was left, or gives it up.
-async fn settle(mut running: Running, id: u64, manager: Arc<Opener>, rollback: bool) {
+async fn settle(mut running: Running, id: Identity, manager: Arc<Opener>, rollback: bool) {
     let link = match timeout(PATIENCE, &mut running).await {
         Ok((link, _)) => Some(link),
-        Err(_) => match timeout(LAST_CHANCE, manager.cancel(id)).await {
+        Err(_) => match timeout(LAST_CHANCE, manager.cancel(id.0)).await {
             Ok(Ok(())) => timeout(LAST_CHANCE, running).await.ok().map(|(link, _)| link),
             _ => None,
         },
@@ -242,17 +242,24 @@ impl MysqlSession {
     /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
     /// the connection, another one is opened.
     async fn prove(&mut self) -> Result<()> {
-        match self.ask_again(Request::Command("SELECT 1".to_owned())).await? {
-            Err(error) if !is_survivable(&error) => self.reconnect().await,
-            _ => Ok(()),
+        let mut link = self.take()?;
+        let patience = look_within(link.manager().limit());
+        // Who is dropped in the middle of the look drops the connection.
+        link.poison();
+        let answers = matches!(Deadline::within(patience).bound(link.connection.ping()).await, Some(Ok(())));
+        if answers {
+            link.clear_poison();
         }
+        self.doubtful = false;
+        self.put_back(link);
+        if answers { Ok(()) } else { self.reconnect().await }
     }
 
     /// Sends a request within the deadline of the one before.
     async fn ask_again(&mut self, request: Request) -> Result<Outcome<Answer>> {
         let is_lone_write = !self.in_transaction && request.writes();
         let mut link = self.take()?;
-        let (id, manager) = (link.id, Arc::clone(link.manager()));
+        let (id, manager) = (link.identity(), Arc::clone(link.manager()));
         // Who drops the future in the middle drops a connection that cannot be used again.
         link.poison();
         let running: Running = Box::pin(async move {
@@ -284,7 +291,7 @@ impl MysqlSession {
     /// to end it.
     fn give_up(&mut self) {
         if let Place::Running(_, id, manager) = std::mem::replace(&mut self.place, Place::Lost) {
-            runtime::handle().spawn(async move { timeout(LAST_CHANCE, manager.end(id)).await });
+            runtime::handle().spawn(async move { timeout(LAST_CHANCE, manager.end(vec![id])).await });
         }
     }
 
@@ -327,7 +334,7 @@ impl MysqlSession {
     async fn reconnect(&mut self) -> Result<()> {
         let Place::Here(link) = &mut self.place else { return Err(Error::internal("mysql: the connection is busy")) };
         let manager = Arc::clone(link.manager());
-        let opening = runtime::handle().spawn(async move { manager.connect().await });
+        let opening = runtime::handle().spawn(async move { manager.connect_in_time().await });
         let opened = self.deadline.bound(opening).await.ok_or_else(|| no_answer("mysql"))?;
         **link =
             opened.map_err(|error| Error::internal(format!("a task that opens a connection ended: {error}")))??;

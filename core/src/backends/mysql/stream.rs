@@ -120,9 +120,9 @@ async fn read(
         }
     }
     // What is left of the answer is read, so that the connection can go on.
-    let mut done = timeout(PATIENCE, drain(&mut stream)).await.is_ok();
+    let mut done = timeout(PATIENCE, drain(&mut stream)).await.unwrap_or(false);
     if !done && matches!(timeout(LAST_CHANCE, manager.cancel(id)).await, Ok(Ok(()))) {
-        done = timeout(LAST_CHANCE, drain(&mut stream)).await.is_ok();
+        done = timeout(LAST_CHANCE, drain(&mut stream)).await.unwrap_or(false);
     }
     drop(stream);
     if done {
@@ -131,8 +131,15 @@ async fn read(
     link
 }
 
-async fn drain(stream: &mut Items<'_>) {
-    while let Ok(Some(_)) = stream.try_next().await {}
+/// Reads what is still to come; whether the connection can go on then.
+async fn drain(stream: &mut Items<'_>) -> bool {
+    loop {
+        match stream.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(error) => return is_survivable(&error),
+        }
+    }
 }
 
 #[async_trait]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx_core::connection::{ConnectOptions, Connection};
+use sqlx_core::query_as::query_as;
 use sqlx_core::query_scalar::query_scalar;
+use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::dialect;
@@ -17,13 +19,16 @@ use crate::config::{Config, Endpoint, Server};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Manager;
 
+/// The moment in which a process of the server began, in microseconds.
+const BEGAN: &str = "(extract(epoch FROM backend_start) * 1000000)::bigint";
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 256;
 
 /// Opens connections.
 pub(super) struct Opener {
     config: Arc<Config>,
-    open: Register<i32>,
+    /// Processes of the server, with the microsecond in which they began.
+    open: Register<(i32, i64)>,
 }
 
 /// A connection and its number on the server.
@@ -31,7 +36,7 @@ pub(super) struct Link {
     pub(super) connection: PgConnection,
     /// The process that serves it; 0 behind a proxy, where it changes.
     pub(super) process: i32,
-    _entry: Option<Entry<i32>>,
+    _entry: Option<Entry<(i32, i64)>>,
 }
 
 impl Opener {
@@ -42,6 +47,13 @@ impl Opener {
     /// Whether a proxy gives each transaction another session.
     pub(super) fn is_proxied(&self) -> bool {
         self.config.parameters.truth("pgbouncer").unwrap_or(false)
+    }
+
+    /// A connection, for those who are not in the pool's queue.
+    pub(super) async fn connect_in_time(&self) -> Result<Link> {
+        let patience = self.config.pool.connect_timeout;
+        let late = || Error::connection_failed(format!("cannot connect within {patience:?}"));
+        tokio::time::timeout(patience, self.connect()).await.map_err(|_| late())?
     }
 
     /// The deadline of one statement.
@@ -84,9 +96,10 @@ impl Opener {
             return Ok(());
         }
         let mut connection = self.open().await?;
-        for process in open {
-            let asked = query_scalar::<_, bool>("SELECT pg_terminate_backend($1)").bind(process);
-            asked.fetch_one(&mut connection).await.map_err(translate)?;
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND {BEGAN} = $2");
+        for (process, began) in open {
+            let asked = query_scalar::<_, bool>(AssertSqlSafe(end.clone())).bind(process).bind(began);
+            asked.fetch_optional(&mut connection).await.map_err(translate)?;
         }
         connection.close().await.map_err(translate)
     }
@@ -101,22 +114,24 @@ impl Manager for Opener {
         if self.is_proxied() {
             return Ok(Link { connection, process: 0, _entry: None });
         }
+        let facts = |setting: &str| {
+            format!("SELECT pid, {BEGAN}, {setting} FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        };
         // A client that has gone must not leave its statement running.
-        let setup = "SELECT pg_backend_pid(), set_config('client_connection_check_interval', '2s', false)";
-        let row: (i32, Option<String>) =
-            match sqlx_core::query_as::query_as(setup).persistent(false).fetch_one(&mut connection).await {
+        let setup = facts("set_config('client_connection_check_interval', '2s', false)");
+        let row: (i32, i64, Option<String>) =
+            match query_as(AssertSqlSafe(setup)).persistent(false).fetch_one(&mut connection).await {
                 Ok(row) => row,
                 // Servers before 14 and some platforms do not know the setting.
-                Err(sqlx_core::Error::Database(_)) => {
-                    sqlx_core::query_as::query_as("SELECT pg_backend_pid(), NULL::text")
-                        .persistent(false)
-                        .fetch_one(&mut connection)
-                        .await
-                        .map_err(translate)?
-                }
+                Err(sqlx_core::Error::Database(_)) => query_as(AssertSqlSafe(facts("NULL::text")))
+                    .persistent(false)
+                    .fetch_one(&mut connection)
+                    .await
+                    .map_err(translate)?,
                 Err(error) => return Err(translate(error)),
             };
-        Ok(Link { connection, process: row.0, _entry: Some(self.open.enter(row.0)) })
+        let (process, began, _) = row;
+        Ok(Link { connection, process, _entry: Some(self.open.enter((process, began))) })
     }
 
     fn is_usable(&self, _connection: &Link) -> bool {

@@ -1,7 +1,7 @@
 //! PostgreSQL's errors as ours (SQLSTATE codes: PostgreSQL documentation, appendix A).
 
-use sqlx_core::error::Error as SqlxError;
-use sqlx_postgres::PgDatabaseError;
+use sqlx_core::error::{DatabaseError, Error as SqlxError};
+use sqlx_postgres::{PgDatabaseError, PgSeverity};
 
 use crate::backends::sql::references::violation;
 use crate::error::{Error, Kind};
@@ -31,17 +31,27 @@ pub(super) fn translate(error: SqlxError) -> Error {
 pub(super) fn is_survivable(error: &SqlxError) -> bool {
     match error {
         // Administrators end connections with these, and the socket with them.
-        SqlxError::Database(error) => !error.code().is_some_and(|code| code.starts_with("57P")),
+        SqlxError::Database(error) => !error.code().is_some_and(|code| code.starts_with("57P")) && !is_fatal(&**error),
         SqlxError::Encode(_) => true,
         _ => false,
     }
 }
 
+/// Whether the server, or the proxy before it, closes the connection with this error.
+fn is_fatal(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
 /// Whether the answer is lost with this error, so that nobody knows whether the statement took effect.
 pub(super) fn is_lost(error: &SqlxError) -> bool {
     match error {
-        // The server's own word, but for a crash, which may have come after the commit.
-        SqlxError::Database(error) => error.code().as_deref() == Some("57P02"),
+        // The server's own word, but for a crash, which may have come after the commit, and for a proxy that has lost its
+        // server.
+        SqlxError::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            code == "57P02" || (code.starts_with("08") && is_fatal(&**error))
+        }
         SqlxError::Encode(_) => false,
         _ => true,
     }

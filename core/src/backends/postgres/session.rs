@@ -28,9 +28,9 @@ use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
 use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
-use crate::backends::deadline::{Deadline, no_answer, unknown};
+use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
-use crate::pool::{Manager, Pooled};
+use crate::pool::Pooled;
 use crate::runtime;
 use crate::schema::FieldType;
 use crate::value::Value;
@@ -244,12 +244,13 @@ impl PostgresSession {
     /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
     /// the connection, another one is opened.
     async fn prove(&mut self) -> Result<()> {
-        let (connection, deadline) = self.started()?;
-        let outcome = deadline.bound(connection.ping()).await;
+        let patience = look_within(self.link().manager().limit());
+        let (connection, _) = self.started()?;
+        let outcome = Deadline::within(patience).bound(connection.ping()).await;
         let outcome = self.ended(outcome);
         // Nothing was asked for yet.
         self.unanswered = false;
-        if outcome.is_err() && !deadline.is_over() { self.reconnect().await } else { outcome }
+        if outcome.is_err() { self.reconnect().await } else { Ok(()) }
     }
 
     /// Executes a compiled statement. One whose plan a schema change has outdated is prepared anew.
@@ -267,9 +268,10 @@ impl PostgresSession {
                 None => outcome = None,
             }
         }
-        let reads = statement.text.starts_with("SELECT");
+        let reads = statement.text.starts_with("SELECT") || statement.text.starts_with("EXPLAIN ");
         if alone && reads && failed_with(outcome.as_ref(), |error| !is_survivable(error)) {
             // The server has closed the connection while it idled, or just now; reading again does no harm.
+            self.link().poison();
             self.reconnect().await?;
             let (connection, deadline) = self.again()?;
             outcome = deadline.bound(fetch(connection, statement, persistent)).await;
@@ -282,7 +284,7 @@ impl PostgresSession {
     /// Puts a new connection into the place of one that is lost, within the deadline of the statement.
     async fn reconnect(&mut self) -> Result<()> {
         let manager = Arc::clone(self.link().manager());
-        let opening = runtime::handle().spawn(async move { manager.connect().await });
+        let opening = runtime::handle().spawn(async move { manager.connect_in_time().await });
         let opened = match self.deadline.bound(opening).await {
             Some(Ok(opened)) => opened,
             Some(Err(error)) => Err(Error::internal(format!("a task that opens a connection ended: {error}"))),
@@ -336,12 +338,16 @@ impl PostgresSession {
 async fn settle(mut link: Pooled<Opener>, busy: bool, in_transaction: bool) {
     // What cannot be brought to rest is closed.
     link.poison();
-    if busy && timeout(PATIENCE, drain(&mut link.connection)).await.is_err() {
-        let process = link.process;
-        if process == 0 || timeout(LAST_CHANCE, link.manager().cancel(process)).await.is_err() {
-            return;
+    if busy {
+        let mut rests = timeout(PATIENCE, drain(&mut link.connection)).await;
+        if rests.is_err() {
+            let process = link.process;
+            if process == 0 || timeout(LAST_CHANCE, link.manager().cancel(process)).await.is_err() {
+                return;
+            }
+            rests = timeout(LAST_CHANCE, drain(&mut link.connection)).await;
         }
-        if !matches!(timeout(LAST_CHANCE, drain(&mut link.connection)).await, Ok(true)) {
+        if !matches!(rests, Ok(true)) {
             return;
         }
     }
@@ -407,7 +413,8 @@ impl Session for PostgresSession {
     async fn explain(&mut self, mut statement: Statement) -> Result<Value> {
         statement.text = format!("EXPLAIN {}", statement.text).into();
         statement.kinds = [FieldType::Text].into();
-        let around = self.enter_write().await?;
+        // Its failure, too, must leave the caller's transaction usable.
+        let around = if self.in_transaction { self.enter_write().await? } else { self.enter_read().await? };
         let outcome = self.rows(&statement).await;
         let rows = self.leave(around, outcome).await?;
         (0..rows.len()).map(|row| rows.cell(row, 0)?.to_value()).collect::<Result<Vec<_>>>().map(Value::List)
