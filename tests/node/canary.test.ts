@@ -177,6 +177,12 @@ describe.concurrent("the command keeps the password of", () => {
     "a section that is not used": {
       "farm.config.ts": `export default { database: { url: "sqlite:///a.db", mongodb: { uri: ${quoted} }, postgresql: { url: ${quoted}, hosts: [${quoted}] } } };`,
     },
+    replicas: {
+      "farm.config.ts": `export default { database: { url: "postgresql://user@127.0.0.1:1/app", options: { replicas: ${JSON.stringify(encoded(url))} } } };`,
+    },
+    "properties of a mechanism": {
+      "farm.config.ts": `export default { database: { url: "mongodb://127.0.0.1:1/app", mongodb: { authMechanismProperties: "AWS_SESSION_TOKEN:${password}", serverSelectionTimeout: 0.3 } } };`,
+    },
     "a nested URL": {
       "farm.config.ts": `export default { database: { url: "postgresql://user@127.0.0.1:1/app", postgresql: { connectionString: ${quoted} } } };`,
     },
@@ -194,7 +200,13 @@ describe.concurrent("the command keeps the password of", () => {
   });
 
   test("a command line that is wrong", async () => {
+    const replicas = `postgresql://user@127.0.0.1:1/app?read_replicas=${encoded(url)}`;
+    const properties = `mongodb://127.0.0.1:1/app?authMechanismProperties=AWS_SESSION_TOKEN:${password}`;
     for (const args of [
+      // Where a path is wanted it is told that there is no such file.
+      ...[url, replicas, properties].map((text) => ["db", "status", "--config", text]),
+      ["db", "status", replicas],
+      ["db", properties],
       ["db", "status", "--url", url, "--bogus"],
       ["db", "status", "--url", `nonsense${url}`],
       ["db", "status", url],

@@ -23,7 +23,7 @@ export function flatten(options: Record<string, unknown>, prefix = ""): [name: s
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       return flatten(value as Record<string, unknown>, `${path}.`);
     }
-    const hidden = /pass|secret|token|key|credential|auth_?mechanism_?properties/i.test(name);
+    const hidden = /pass|pwd|secret|token|key|credential|replicas|auth_?mechanism_?properties/i.test(name);
     return value === undefined ? [] : [[path, hidden ? "***" : redact(String(value))]];
   });
 }
