@@ -31,10 +31,10 @@ oracle: ## random queries and updates on every database, mongod among them: N=10
 
 faults: ## servers killed, wires broken, callers gone, as often as reliability wants: ends within 15 minutes
 	@$(PREPARE) test
-	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- timeout 900 .venv/bin/python -m pytest \
-		tests/faults -q -p no:cacheprovider -m "not long" $(ARGS)
+	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- \
+		timeout --signal=INT --kill-after=30 900 .venv/bin/python -m pytest tests/faults -q -p no:cacheprovider -m "not long" $(ARGS)
 
-soak: ## a million calls, two hundred exits, a thousand ended workers, long random programs: half an hour and more
+soak: ## a million calls on SQLite, a tenth on each server, 200 exits, 1,000 ended workers, long programs: half an hour and more
 	@$(PREPARE) test
 	@$(PYTHON) scripts/servers.py -- .venv/bin/python -m pytest tests/faults -q -p no:cacheprovider -m long $(ARGS)
 
