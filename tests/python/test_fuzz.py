@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import resource
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from farm_db import Database, Document, FarmDbError, Field, Repository, _native, errors
@@ -26,8 +29,9 @@ pytestmark = pytest.mark.every_backend
 DEFECTS = {"internal_error", "backend_error", "connection_failed", "connection_lost", "outcome_unknown"}
 #: Seconds that one call may take, whatever it was given; a debug build on a busy machine needs some of them.
 PATIENCE = 10.0
-#: Megabytes by which the process may grow over all calls of a test.
-GROWTH = 200
+#: Megabytes by which the process may grow over all calls of a test, also for a moment: 70,000 conditions are 3 KB each on
+#: MongoDB.
+GROWTH = 300
 DEEP = 10_000
 
 
@@ -76,9 +80,19 @@ async def witnesses(db: Database) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
-def memory() -> float:
-    """Megabytes that the process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def forget_peak() -> None:
+    """From here on `peak` counts anew; elsewhere than on Linux it goes on."""
+    with suppress(FileNotFoundError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> float:
+    """Megabytes that the process has had at most since `forget_peak`."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) / 1024
 
 
 async def bounded(work: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -223,6 +237,7 @@ def examples_of(*strategies: st.SearchStrategy[Any]) -> list[tuple[Any, ...]]:
     """What Hypothesis makes of the strategies; the calls are made afterwards, on the loop that is running."""
     made: list[tuple[Any, ...]] = []
 
+    @seed(int(os.environ.get("FARM_TEST_SEED", "1")))
     @given(st.tuples(*strategies))
     def collect(example: tuple[Any, ...]) -> None:
         made.append(example)
@@ -232,7 +247,8 @@ def examples_of(*strategies: st.SearchStrategy[Any]) -> list[tuple[Any, ...]]:
 
 
 async def test_any_json_as_a_filter_reads_or_is_refused(db: Database, targets: Repository[Target]) -> None:
-    before, at_first = await witnesses(db), memory()
+    forget_peak()
+    before, at_first = await witnesses(db), peak()
     for (filter,) in examples_of(filters):
         found = await bounded(lambda: targets.find(filter).to_list())
         counted = await bounded(lambda: targets.count(filter))
@@ -245,7 +261,7 @@ async def test_any_json_as_a_filter_reads_or_is_refused(db: Database, targets: R
         await bounded(lambda: targets.page(filter))
     assert [row.id for row in await targets.find(sort="id")] == [1, 2, 3]
     assert await witnesses(db) == before
-    assert memory() - at_first < GROWTH
+    assert peak() - at_first < GROWTH
 
 
 async def test_any_json_as_an_update_or_a_record_changes_what_is_meant_or_is_refused(
@@ -365,7 +381,8 @@ async def test_conditions_nested_in_each_other_answer_or_are_refused(
 
 
 async def test_what_is_wide_is_answered_or_refused_within_bounds(db: Database, targets: Repository[Target]) -> None:
-    at_first, before = memory(), await witnesses(db)
+    forget_peak()
+    at_first, before = peak(), await witnesses(db)
     long, many = "x" * 2_000_000, 5_000
     calls: list[Callable[[], Any]] = [
         lambda: targets.find({long: 1}).to_list(),
@@ -404,7 +421,7 @@ async def test_what_is_wide_is_answered_or_refused_within_bounds(db: Database, t
             raise AssertionError(f"call {number}: {error}") from error
     assert [row.id for row in await targets.find(sort="id")] == [1, 2, 3]
     assert await witnesses(db) == before
-    assert memory() - at_first < GROWTH
+    assert peak() - at_first < GROWTH
 
 
 # Regular expressions.
