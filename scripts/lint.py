@@ -11,6 +11,8 @@ from workspace import ROOT, output, say, triple
 VENV = ROOT / ".venv" / "bin"
 #: Python beside the package itself, which `[tool.ruff]` and `[tool.mypy]` in pyproject.toml cover.
 TOOLS = ["scripts", "examples", "benches", "tests/readme", "tests/package", "tests/faults"]
+#: What the tests share, too.
+TOOLS += [f"tests/{name}.py" for name in ("exits", "leaks", "plain_rows", "sessions", "stateful")]
 #: Docstrings need not stand on every test and script, and scripts start processes and print.
 TOOL_RULES = "ASYNC,B,C4,E,F,FURB,I,PERF,PIE,RET,RUF,SIM,UP,W"
 #: A file beyond this is split.

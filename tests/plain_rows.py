@@ -14,7 +14,7 @@ Rows = dict[int, Row]
 LOW, HIGH = -40, 40
 
 
-class Refused(Exception):  # noqa: N818 - it is the answer that is wanted
+class Refused(Exception):
     """The code, or one of the codes, of the error that the database must answer with."""
 
     def __init__(self, *codes: str) -> None:

@@ -16,7 +16,7 @@ from farm_db import Database, Document, FarmDbError, Field
 
 #: Backends with a wire to break.
 SERVERS = ("postgres", "mysql", "mongodb")
-#: `make faults` does everything as often as reliability.md says; `make test` a small part of it.
+#: `make faults` does everything as often as it takes to meet a race; `make test` a small part of it.
 FULL = os.environ.get("FARM_DB_FAULTS") == "full"
 #: What a call may take beyond its deadline, in seconds.
 GRACE = 0.5

@@ -14,7 +14,7 @@ import pytest
 from farm_db import Database, FarmDbError, Transaction
 from faults.conftest import Wire
 from faults.proxy import Proxy, unanswering_port
-from faults.support import GRACE, SERVERS, Row, Wide, becomes, endpoint, failure, idle, opened, through
+from faults.support import GRACE, SERVERS, Row, Wide, becomes, endpoint, failure, opened, through
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend, pytest.mark.only(*SERVERS)]
 

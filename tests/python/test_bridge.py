@@ -20,7 +20,7 @@ from support import Counter, Resource, User, eventually, opened
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
 
-#: How many awaits are cancelled; the figure of reliability.md.
+#: How many awaits are cancelled: as many as it takes to meet a race.
 AWAITS = 10_000
 POOL = 4
 

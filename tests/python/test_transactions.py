@@ -262,7 +262,6 @@ async def test_run_transaction_does_not_run_again_after_its_deadline(db: Databas
     assert 2 <= runs <= 4
 
 
-
 async def test_a_transaction_nobody_holds_any_more_is_rolled_back(db: Database, users: Repository[User]) -> None:
     native = await db._open().begin(None, False)
     tx = Transaction(native)
