@@ -214,10 +214,14 @@ async def test_a_commit_of_unknown_result_is_sent_again_alone(url: str, code: in
         async with failing(url, 1, failCommands=["commitTransaction"], errorCode=code, errorLabels=labels):
             try:
                 await database.run_transaction(body)
+                told = "done"
             except FarmDbError as error:
-                assert error.code == "outcome_unknown", error.code
+                told = error.code
+        assert told in ("done", "outcome_unknown"), told
         assert len(body.runs) == 1, "the body ran again"
-        assert (await database.repository(Row).get("a")).value == 1 or code == 50
+        # Of these the server itself gives up only the one whose time is over.
+        value = (await database.repository(Row).get("a")).value
+        assert value == 1 or (told != "done" and code == 50), f"{told}, but {value}"
         body.runs.clear()
         async with failing(url, 100, failCommands=["commitTransaction"], errorCode=code, errorLabels=labels):
             began = time.monotonic()
