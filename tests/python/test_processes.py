@@ -21,7 +21,8 @@ import pytest
 from farm_db import Database
 from support import Counter, User, environment, failure, opened, run_python
 
-FORKS = 150
+#: The child of each opens a database of its own, which costs half a second.
+FORKS = 40
 pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 

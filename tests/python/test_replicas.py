@@ -7,7 +7,7 @@ import itertools
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,6 +61,17 @@ async def opened(servers: Streaming, schema: str, standbys: int = 2, **options: 
             await caught_up(servers)
             await eventually(lambda: in_use(db, standbys))
         yield db
+
+
+@contextmanager
+def killed(*members: Any) -> Generator[None]:
+    """Kills servers, which come back at the end of the block: others of these tests need them."""
+    with ExitStack() as stack:
+        for member in members:
+            # Noted first, so that one whose end is doubtful is started as well.
+            stack.callback(member.start)
+            member.kill()
+        yield
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
@@ -344,19 +355,17 @@ async def test_killed_replicas_cost_no_caller_an_error_and_come_back(servers: St
     first, second = servers.standbys
     async with filled(servers, schema) as db, Load(db) as load:
         await asyncio.sleep(0.3)
-        first.kill()
-        await asyncio.sleep(0.3)
-        health = await db.health_check()
-        assert [one["status"] for one in health["replicas"]] == ["unhealthy", "healthy"]
-        assert health["status"] == "healthy"
-        second.kill()
-        await asyncio.sleep(0.3)
-        alone = load.reads
-        assert await in_use(db, 0)
-        await asyncio.sleep(0.3)
-        assert load.reads > alone
-        first.start()
-        second.start()
+        with killed(first):
+            await asyncio.sleep(0.3)
+            health = await db.health_check()
+            assert [one["status"] for one in health["replicas"]] == ["unhealthy", "healthy"]
+            assert health["status"] == "healthy"
+            with killed(second):
+                await asyncio.sleep(0.3)
+                alone = load.reads
+                assert await in_use(db, 0)
+                await asyncio.sleep(0.3)
+                assert load.reads > alone
         await eventually(lambda: in_use(db, 2))
         await asyncio.sleep(0.3)
         assert first.saw("books") > 0
@@ -369,12 +378,11 @@ async def test_reads_go_on_without_the_primary(servers: Streaming, schema: str) 
     async with filled(servers, schema) as db:
         async with Load(db) as load:
             await asyncio.sleep(0.1)
-            servers.primary.kill()
-            await asyncio.sleep(0.1)
-            before = load.reads
-            await asyncio.sleep(0.3)
-            assert load.reads > before
-            servers.primary.start()
+            with killed(servers.primary):
+                await asyncio.sleep(0.1)
+                before = load.reads
+                await asyncio.sleep(0.3)
+                assert load.reads > before
         assert load.errors == []
         await eventually(lambda: _can_write(db))
 
@@ -594,9 +602,8 @@ async def test_a_killed_secondary_costs_no_caller_an_error(three: ReplicaSet, sc
 
         readers = [asyncio.create_task(read()) for _ in range(8)]
         await asyncio.sleep(0.5)
-        three.members[2].kill()
-        await asyncio.sleep(1.0)
-        three.members[2].start()
+        with killed(three.members[2]):
+            await asyncio.sleep(1.0)
         await asyncio.sleep(0.5)
         stop.set()
         await asyncio.gather(*readers)
