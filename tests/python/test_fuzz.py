@@ -29,8 +29,8 @@ pytestmark = pytest.mark.every_backend
 DEFECTS = {"internal_error", "backend_error", "connection_failed", "connection_lost", "outcome_unknown"}
 #: Seconds that one call may take, whatever it was given; a debug build on a busy machine needs some of them.
 PATIENCE = 10.0
-#: Megabytes by which the process may grow over all calls of a test, also for a moment: 70,000 conditions are 3 KB each on
-#: MongoDB.
+#: Megabytes by which the process may grow over all calls of a test, also for a moment: 70,000 conditions are 3 KB each
+#: on MongoDB.
 GROWTH = 300
 DEEP = 10_000
 
