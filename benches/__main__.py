@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import start
 from .plot import svg
-from .report import goal_table, markdown, to_json
+from .report import bytes_part, floor_part, goal_table, markdown, to_json
 from .runner import BACKENDS, Run, say
 from .workloads import GROUPS
 
@@ -27,16 +27,16 @@ def words(text: str) -> list[str]:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benches", description="Database libraries against each other on equal rows.")
     parser.add_argument("--backends", "--backend", type=words, default=list(BACKENDS), help=", ".join(BACKENDS))
-    parser.add_argument("--languages", type=words, default=["python", "node"])
+    parser.add_argument("--languages", type=words, default=["python", "node", "floor"])
     parser.add_argument("--groups", type=words, default=GROUPS, help=",".join(GROUPS))
     parser.add_argument("--only", type=words, default=[], help="names of contenders; default all")
     parser.add_argument("--quick", action="store_true", help="a look: few rows, short windows")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--reps", type=int, default=4)
+    parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="one timed window")
     parser.add_argument("--pool", type=int, default=16)
-    parser.add_argument("--http-reps", type=int, default=3)
+    parser.add_argument("--http-reps", type=int, default=2)
     parser.add_argument("--http-seconds", type=float, default=1.0)
     parser.add_argument("--stream-reps", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="show what the workers print")
@@ -67,8 +67,10 @@ def main() -> int:
             (chosen.out / plots[backend]).write_text(picture)
     (chosen.out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
     (chosen.out / f"{name}.md").write_text(markdown(data, plots))
-    for goals in data["goals"].values():
+    for backend, goals in data["goals"].items():
         print(goal_table(goals))
+        for part in (bytes_part, floor_part):
+            print("\n".join(part([one for one in data["contenders"] if one["backend"] == backend])))
     written = [f"{name}.md", f"{name}.json", *plots.values()]
     say(f"{data['seconds_total']} s; wrote {', '.join(written)} into {os.path.relpath(chosen.out)}")
     # A contender that fails is in the report; ours must not. That farm_db has no such backend yet is no failure.

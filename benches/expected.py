@@ -27,6 +27,7 @@ def reads(rows: int, ids: list[int]) -> dict[str, str]:
         "filtered": digest(filtered),
         "page": page,
         "json": page,
+        "buffer": page,
     }
 
 

@@ -17,6 +17,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
 
+#: The bare drivers in Rust: the name of their module, and their program.
+FLOORS = "floors"
+FLOORS_PROGRAM = ROOT / ".work" / "release" / "farm-db-floors"
+
+PGBENCH = "the same statement, prepared, by as many clients; the server makes the key of a number and rows are dropped"
+
+
 class Failed(RuntimeError):
     """A contender did not do what it should. `code` is that of the library's own error, where it has one."""
 
@@ -118,9 +125,18 @@ class Contender:
     def takes(self, group: str) -> bool:
         return not self.excluded and (not self.groups or group in self.groups)
 
+    @property
+    def label(self) -> str:
+        """The name with what tells it from others of that name."""
+        return self.name if self.language == "python" else f"{self.name} ({self.language})"
+
     def start(self, verbose: bool) -> Process:
+        if self.module == FLOORS:
+            return Process([str(FLOORS_PROGRAM), self.name], verbose)
         if self.language == "node":
             command = ["node", "--expose-gc", str(HERE / "node" / "worker.mjs"), "worker", self.module, self.name]
+        elif self.language == "floor":
+            command = [sys.executable, "-m", self.module, self.name]
         else:
             command = [sys.executable, "-m", "benches.worker", self.module, self.name]
         return Process([*command, self.backend], verbose)
@@ -157,4 +173,21 @@ def contenders(languages: list[str]) -> tuple[list[Contender], dict[str, str]]:
             )
             for one in listed["adapters"]
         ]
+    if "floor" in languages:
+        found += floors(missing)
     return found, missing
+
+
+def floors(missing: dict[str, str]) -> list[Contender]:
+    """What no library can beat: bare drivers, and PostgreSQL's own pgbench."""
+    found = [Contender("pgbench", "postgres", "floor", "benches.pgbench", PGBENCH, groups=frozenset({"get"}))]
+    if not FLOORS_PROGRAM.exists():
+        missing["floors in Rust"] = f"{FLOORS_PROGRAM.relative_to(ROOT)} is not built"
+        return found
+    drivers = {
+        ("rusqlite", "sqlite"): "columns read into values, JSON stays text; a thread a connection",
+        ("tokio-postgres", "postgres"): "columns read into values, JSON stays text; tasks share connections",
+        ("mongodb-rust", "mongodb"): "raw BSON",
+    }
+    groups = frozenset({"get", "find"})
+    return [Contender(*who, "floor", FLOORS, note, groups=groups) for who, note in drivers.items()] + found

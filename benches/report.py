@@ -156,10 +156,12 @@ def markdown(data: dict[str, Any], plots: dict[str, str]) -> str:
         if backend in plots:
             out.append(f"![speed against the baseline]({plots[backend]})\n")
         out.append(goal_table(goals) + "\n")
+        here_too = [one for one in data["contenders"] if one["backend"] == backend]
         for language in ("python", "node"):
-            members = [one for one in data["contenders"] if (one["backend"], one["language"]) == (backend, language)]
+            members = [one for one in here_too if one["language"] == language]
             if any(one["cells"] for one in members):
                 out += language_part(language, members, BASELINES.get((backend, language), ""))
+        out += floor_part(here_too)
     if "start" in data:
         out.append(start_part(data["start"]))
     if data["missing"]:
@@ -214,6 +216,53 @@ def language_part(language: str, members: list[dict[str, Any]], baseline: str) -
     return [*out, ""]
 
 
+#: 1,000 rows on Node by what is made of them.
+BYTES = ("objects_1000", "buffer_1000", "json_1000")
+
+
+def bytes_part(members: list[dict[str, Any]]) -> list[str]:
+    """Node's cells of what 1,000 rows cost as objects, as bytes and as a body; nothing where they were not measured."""
+    shown = [one for one in members if one["language"] == "node" and any(cell in one["cells"] for cell in BYTES)]
+    if not any(cell in one["cells"] for one in shown for cell in BYTES[:2]):
+        return []
+    return [speed_table(shown, list(BYTES), BASELINES.get((shown[0]["backend"], "node"), "")), ""]
+
+
+def floor_part(members: list[dict[str, Any]]) -> list[str]:
+    """The floors, and what share of the fastest one's rate farm_db and the baselines reach."""
+    floors = [one for one in members if one["language"] == "floor"]
+    cells = [cell for cell in READS if any(cell in one["cells"] for one in floors)]
+    if not cells:
+        return []
+    fastest = {cell: max(_rate(one, cell) for one in floors) for cell in cells}
+    rows = [["floor: " + one["name"], *(_cell(one, cell) for cell in cells)] for one in floors if one["cells"]]
+    for one in members:
+        compared = one["name"] in ("farm_db", BASELINES.get((one["backend"], one["language"])))
+        if compared and one["cells"]:
+            shares = (f"{_cell(one, c)} ({_rate(one, c) / fastest[c]:.2f})" if c in one["cells"] else "" for c in cells)
+            rows.append([f"{one['name']}, {one['language']}", *shares])
+    heads = [f"{TITLES[cell]} ({UNITS[cell]})" for cell in cells]
+    out = ["### Floors\n", f"In brackets the share of the fastest floor's rate.\n\n{table(['', *heads], rows)}\n"]
+    for one in floors:
+        why = f" **Excluded**: {one['excluded']}." if one["excluded"] else ""
+        failed = "".join(f" **Failed** {cell}: {reason}." for cell, reason in one["failures"].items())
+        out.append(f"- {one['name']}: {one['note']}.{why}{failed}")
+    return [*out, ""]
+
+
+def _rate(one: dict[str, Any], cell: str) -> float:
+    return float(one["cells"][cell]["median"]["rate"]) if cell in one["cells"] else 0.0
+
+
+def _cell(one: dict[str, Any], cell: str) -> str:
+    """A figure in its unit; ~ marks a spread as in the other tables."""
+    if cell not in one["cells"]:
+        return ""
+    median = one["cells"][cell]["median"]
+    text = f"{1000 / median['rate']:.3g} ms" if UNITS.get(cell) == "ms" else short(median["rate"])
+    return text + (" ~" if median["reps"] > 1 and median["spread"] >= 0.2 else "")
+
+
 def speed_table(members: list[dict[str, Any]], cells: list[str], baseline: str) -> str:
     base: dict[str, Any] = next((one["cells"] for one in members if one["name"] == baseline), {})
     rates = {cell: [one["cells"][cell]["median"]["rate"] for one in members if cell in one["cells"]] for cell in cells}
@@ -226,12 +275,11 @@ def speed_table(members: list[dict[str, Any]], cells: list[str], baseline: str) 
             if cell not in one["cells"]:
                 row.append("failed" if cell in one["failures"] else "")
                 continue
-            median = one["cells"][cell]["median"]
-            text = f"{1000 / median['rate']:.3g} ms" if UNITS.get(cell) == "ms" else short(median["rate"])
-            text = f"**{text}**" if median["rate"] == max(rates[cell]) else text
+            rate, (text, *wide) = _rate(one, cell), _cell(one, cell).split(" ~")
+            text = f"**{text}**" if rate == max(rates[cell]) else text
             if cell in base:
-                text += f" ({median['rate'] / base[cell]['median']['rate']:.2f}x)"
-            row.append(text + (" ~" if median["reps"] > 1 and median["spread"] >= 0.2 else ""))
+                text += f" ({rate / base[cell]['median']['rate']:.2f}x)"
+            row.append(text + (" ~" if wide else ""))
         rows.append(row)
     units = {"ms": "ms", "rows/s": "rows/s"}
     return table(["contender", *(f"{TITLES[cell]} ({units.get(UNITS.get(cell, ''), '1/s')})" for cell in cells)], rows)

@@ -157,7 +157,8 @@ class Backend:
 
     def check_writes(self) -> None:
         wanted = expected.writes()
-        for one in self.running():
+        writers = [one for one in self.running() if any(it.writes and one.takes(it.group) for it in WORKLOADS)]
+        for one in writers:
             target = self.writes[one.form]
             try:
                 self.module.reset(target, one.form, WRITE_BASE)
@@ -176,7 +177,8 @@ class Backend:
     def measure(self, workloads: list[Workload]) -> None:
         for workload in workloads:
             if workload.group in self.options.groups and not (workload.servers_only and self.name == "sqlite"):
-                who = [one for one in self.running() if one.takes(workload.group)]
+                languages = [workload.language] if workload.language else self.options.languages
+                who = [one for one in self.running() if one.takes(workload.group) and one.language in languages]
                 self.rounds(workload.id, who, self.options.reps, self.window(workload))
 
     def window(self, workload: Workload) -> Callable[[Contender, int, float], dict[str, Any]]:
@@ -235,8 +237,7 @@ class Backend:
                 if rep >= 0:
                     one.cells.setdefault(cell, []).append(answer)
         rates = [
-            f"{one.name}{' (node)' if one.language == 'node' else ''} "
-            f"{statistics.median(rep['rate'] for rep in one.cells[cell]):.0f}"
+            f"{one.label} {statistics.median(rep['rate'] for rep in one.cells[cell]):.0f}"
             for one in who
             if one.cells.get(cell)
         ]

@@ -135,7 +135,8 @@ class Worker:
         return {**span.of(count), "sum": total, "rss_peak_mib": peak, "rss_growth_mib": peak - before}
 
 
-async def serve(worker: Worker, out: TextIO) -> None:
+async def serve(worker: Any, out: TextIO) -> None:
+    """Performs the commands on standard input by the methods `op_*` of `worker`."""
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
@@ -159,12 +160,16 @@ def trace() -> str:
     return traceback.format_exc()[-3000:]
 
 
-def main() -> None:
-    # Libraries may print: the pipe of the protocol is kept to ourselves.
-    protocol = os.fdopen(os.dup(1), "w")
+def protocol() -> TextIO:
+    """Where answers go. Libraries may print: the pipe is kept to ourselves."""
+    out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    return out
+
+
+def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(Worker(load(*sys.argv[1:4])), protocol))
+        runner.run(serve(Worker(load(*sys.argv[1:4])), protocol()))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ class Workload:
     writes: bool = False
     #: SQLite has one writer: libraries that begin transactions by reading fail there when several run at once.
     servers_only: bool = False
+    #: The only language in which it is measured; all if empty.
+    language: str = ""
 
 
 WORKLOADS = [
@@ -27,6 +29,16 @@ WORKLOADS = [
     Workload("get_64", "get", "get by id, 64 at once", "get", {"concurrency": 64}),
     Workload("find_50", "find", "find 50, filtered and sorted", "find", {"limit": 50, "filtered": True}, "ms"),
     Workload("find_10000", "find", "10,000 rows to models", "find", {"limit": 10_000, "filtered": False}, "ms"),
+    Workload(
+        "objects_1000",
+        "objects",
+        "1,000 rows to objects",
+        "find",
+        {"limit": 1000, "filtered": False},
+        "ms",
+        language="node",
+    ),
+    Workload("buffer_1000", "buffer", "1,000 rows, no objects", "buffer", {"limit": 1000}, "ms", language="node"),
     Workload("json_1000", "json", "1,000 rows to JSON bytes", "json", {"limit": 1000}, "ms"),
     Workload("insert_1", "insert", "create one, 1 at a time", "insert", {"concurrency": 1}, writes=True),
     Workload("insert_16", "insert", "create one, 16 at once", "insert", {"concurrency": 16}, writes=True),

@@ -28,6 +28,8 @@ POSTGRES_SHA256 = "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1b
 MARIADB = ("mariadb-server-core", "mariadb-client-core")
 MARIADB_LIBRARIES = ("libaio1", "libedit2", "libncurses6", "libnuma1", "libpcre2-8-0", "libssl3", "liburing2")
 VALGRIND = ("valgrind",)
+PGBENCH = ("postgresql-15",)
+PGBENCH_LIBRARIES = ("libpq5",)
 PGBOUNCER = ("pgbouncer",)
 PGBOUNCER_LIBRARIES = ("libc-ares2", "libevent-2.1-7", "libssl3")
 MONGODB_LIBRARIES = ("libcurl4", "libssl3")
@@ -83,6 +85,11 @@ def _mariadb(folder: Path) -> None:
 def _pgbouncer(folder: Path) -> None:
     _unpack(folder, "download", PGBOUNCER)
     _add_libraries(folder, [folder / "usr/sbin/pgbouncer"], PGBOUNCER_LIBRARIES)
+
+
+def _pgbench(folder: Path) -> None:
+    _unpack(folder, "download", PGBENCH)
+    _add_libraries(folder, list(folder.glob("usr/lib/postgresql/*/bin/pgbench")), PGBENCH_LIBRARIES)
 
 
 def _valgrind(folder: Path) -> None:
@@ -149,6 +156,7 @@ PROGRAMS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "postgres": (POSTGRES_SHA256, _postgres),
     "mariadb": (" ".join(MARIADB + MARIADB_LIBRARIES), _mariadb),
     "valgrind": (" ".join(VALGRIND), _valgrind),
+    "pgbench": (" ".join(PGBENCH + PGBENCH_LIBRARIES), _pgbench),
     "pgbouncer": (" ".join(PGBOUNCER + PGBOUNCER_LIBRARIES), _pgbouncer),
 }
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from workspace import ROOT, output, say, triple
+from workspace import ROOT, cargo_target, output, say, triple
 
 VENV = ROOT / ".venv" / "bin"
 #: Python beside the package itself, which `[tool.ruff]` and `[tool.mypy]` in pyproject.toml cover.
@@ -15,6 +15,8 @@ TOOLS = ["scripts", "examples", "benches", "tests/readme", "tests/package", "tes
 TOOLS += [f"tests/{name}.py" for name in ("exits", "leaks", "plain_rows", "sessions", "stateful")]
 #: Docstrings need not stand on every test and script, and scripts start processes and print.
 TOOL_RULES = "ASYNC,B,C4,E,F,FURB,I,PERF,PIE,RET,RUF,SIM,UP,W"
+#: The floors of the benchmark, a workspace of their own.
+FLOORS = "benches/floors/Cargo.toml"
 #: A file beyond this is split.
 LONGEST = 800
 
@@ -28,9 +30,15 @@ def checks(fix: bool) -> list[Check]:
     found: list[Check] = []
     if output("cargo", "fmt", "--version"):
         found.append(("rust: format", ["cargo", "fmt", "--all", *([] if fix else ["--check"])]))
+        found.append(
+            ("rust: format, floors", ["cargo", "fmt", "--manifest-path", FLOORS, *([] if fix else ["--check"])])
+        )
     if not fix and output("cargo", "clippy", "--version"):
         clippy = ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "-q", "--target", triple()]
         found.append(("rust: clippy", [*clippy, "--", "-D", "warnings"]))
+        place = ["--manifest-path", FLOORS, "--target-dir", str(cargo_target().parent)]
+        clippy = ["cargo", "clippy", "--locked", "-q", "--target", triple(), *place]
+        found.append(("rust: clippy, floors", [*clippy, "--", "-D", "warnings"]))
     own = ["--select", TOOL_RULES, "--ignore", "RUF012,SIM905", *TOOLS]
     found += [
         ("python: ruff", [ruff, "check", "-q", "python", "tests/python", *(["--fix"] if fix else [])]),

@@ -29,6 +29,7 @@ BENCH = WORK / "bench"
 DIST = ROOT / "dist"
 MATURIN = VENV / "bin" / "maturin"
 ADDON = WORK / "release" / "farm-db.node"
+FLOORS = WORK / "release" / "farm-db-floors"
 COUNTRIES = ROOT / "examples" / "countries"
 
 CORE = ("core", "Cargo.toml", "Cargo.lock")
@@ -216,6 +217,18 @@ def demo() -> None:
     js()
 
 
+def floors() -> None:
+    """The bare drivers of the benchmark, built where the product is, whose compiled libraries they use again."""
+    toolchain.check("rust")
+
+    def work() -> None:
+        place = ["--manifest-path", "benches/floors/Cargo.toml", "--target-dir", cargo_target().parent]
+        run("cargo", "build", "--release", "--locked", "--target", triple(), *place, quiet=True)
+        copy_atomically(cargo_target() / "release" / "farm-db-floors", FLOORS)
+
+    step("floors", "rust: building the floors of the benchmark", work, inputs=["benches/floors"], outputs=[FLOORS])
+
+
 def bench() -> None:
     """Everything that `make bench` runs."""
     wheel_venv("bench", BENCH, "benches/requirements.txt")
@@ -230,6 +243,15 @@ def bench() -> None:
         facts=[output("node", "--version")],
         outputs=[ROOT / "benches" / "node_modules"],
     )
+    clients = ROOT / "benches" / "node_modules" / ".clients"
+    step(
+        "bench-prisma",
+        "node: generating Prisma's clients",
+        lambda: run("node", "benches/node/prisma.mjs", quiet=True),
+        inputs=["benches/package-lock.json", "benches/node/prisma.mjs"],
+        outputs=[clients / "sqlite", clients / "postgres", clients / "mysql"],
+    )
+    floors()
 
 
 def test() -> None:
@@ -264,6 +286,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "release-addon": release_addon,
     "countries": countries,
     "demo": demo,
+    "floors": floors,
     "bench": bench,
     "test": test,
     "lint": lint,

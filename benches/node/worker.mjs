@@ -3,7 +3,8 @@
 //
 // A contender is an entry of `adapters`, exported by a module in ./adapters: name, backend, note, form; open(target, pool),
 // close(), get(id), find(limit, active?, minRating?), insert(row), createMany(rows), update(id, changes),
-// transaction(id, changes) -> the row it read, insertUser(row), and json(limit) -> a JSON body where it has a way of its own.
+// transaction(id, changes) -> the row it read, insertUser(row), and where it has a way of its own: json(limit) -> a JSON
+// body; buffer(limit) -> rows as its driver gives them before any object is built; rowsOf(bytes) -> the rows of either.
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +13,7 @@ import { isDeepStrictEqual } from "node:util";
 import { canonical, EPOCH, resource, resourceId, user } from "./data.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const GROUPS = ["get", "find", "json", "insert", "update", "transaction", "create_many"];
+const GROUPS = ["get", "find", "objects", "json", "insert", "update", "transaction", "create_many"];
 const PREPARED = 4096;
 
 const load = (name) => import(pathToFileURL(join(HERE, "adapters", name)).href);
@@ -125,11 +126,13 @@ class Worker {
     const rows = (found) => found.map(canonical);
     const get = [];
     for (const n of ids) get.push(await this.adapter.get(resourceId(n)));
+    const rowsOf = (bytes) => (this.adapter.rowsOf ?? JSON.parse)(bytes.toString());
     const parts = {
       get: rows(get),
       filtered: rows(await this.adapter.find(50, true, 4.0)),
       page: rows(await this.adapter.find(1000)),
-      json: JSON.parse((await this.#json(1000)).toString()),
+      json: rowsOf(await this.#json(1000)),
+      ...(this.adapter.buffer && { buffer: rowsOf(await this.adapter.buffer(1000)) }),
     };
     return { parts, kind: (await this.adapter.get(resourceId(0))).constructor?.name ?? "object" };
   }
@@ -163,6 +166,10 @@ class Worker {
 
   json({ limit, seconds }) {
     return closedLoop(() => this.#json(limit), 1, seconds);
+  }
+
+  buffer({ limit, seconds }) {
+    return closedLoop(() => this.adapter.buffer(limit), 1, seconds);
   }
 
   insert({ base, concurrency, seconds }) {

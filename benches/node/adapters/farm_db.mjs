@@ -1,4 +1,5 @@
 // @farm/db-native: repositories of models. The contract is that of ../../adapters/farm.py and is checked on connect.
+import { createRequire } from "node:module";
 import { Database, defineModel, f } from "@farm/db-native";
 
 const Resource = defineModel(
@@ -71,4 +72,35 @@ class FarmDb {
   }
 }
 
-export const adapters = ["sqlite", "postgres", "mysql", "mongodb"].map((backend) => new FarmDb(backend));
+// Moments are tagged in what leaves the core.
+const untagged = (_, value) => value?.$date ?? value;
+
+class FarmDbJson extends FarmDb {
+  name = "farm_db-json";
+  note = "the body is findJson's: as it left the core, not parsed, moments tagged; the buffer is what objects are made of";
+  groups = ["json", "buffer"];
+
+  async open(target, pool) {
+    await super.open(target, pool);
+    // The package keeps its engine to itself.
+    const { Engine } = createRequire(import.meta.url)(process.env.FARM_DB_ADDON);
+    this.engine = new Engine(target.url, "{}", this.db.contract);
+    await this.engine.connect("check", false, 0);
+  }
+  async close() {
+    await this.engine.close();
+    await super.close();
+  }
+  json(limit) {
+    return this.resources.findJson({}, { sort: "-created_at", limit });
+  }
+  buffer(limit) {
+    return this.engine.call("resources", "find", `{"sort":["-created_at"],"limit":${limit}}`, null, false);
+  }
+  rowsOf(text) {
+    return JSON.parse(text, untagged);
+  }
+}
+
+const BACKENDS = ["sqlite", "postgres", "mysql", "mongodb"];
+export const adapters = [FarmDb, FarmDbJson].flatMap((Kind) => BACKENDS.map((backend) => new Kind(backend)));

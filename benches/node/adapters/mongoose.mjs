@@ -70,7 +70,7 @@ class Mongoose {
 class Lean extends Mongoose {
   name = "mongoose-lean";
   note = "as mongoose, reads by lean(): plain objects";
-  groups = ["get", "find", "json"];
+  groups = ["get", "find", "objects", "json"];
 
   async get(id) {
     return row(await this.Resource.findById(id).lean().exec());
