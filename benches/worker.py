@@ -97,7 +97,7 @@ class Worker:
 
     async def op_insert(self, base: int, concurrency: int, seconds: float) -> dict[str, Any]:
         # More than any contender has written in this time; beyond them the window ends early with an error.
-        rows = [resource(n) for n in range(base, base + int(25_000 * seconds) + 500)]
+        rows = [resource(n) for n in range(base, base + int(100_000 * seconds) + 500)]
         insert = self.adapter.insert
         return await closed_loop(lambda i: insert(rows[i]), concurrency, seconds)
 

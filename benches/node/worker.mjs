@@ -173,7 +173,7 @@ class Worker {
   }
 
   insert({ base, concurrency, seconds }) {
-    const rows = rowsFrom(base, Math.floor(40_000 * seconds) + 500);
+    const rows = rowsFrom(base, Math.floor(150_000 * seconds) + 500);
     return closedLoop((i) => this.adapter.insert(rows[i]), concurrency, seconds);
   }
 

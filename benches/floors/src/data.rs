@@ -14,7 +14,7 @@ pub(crate) const COLUMNS: &str =
 /// The key of the resource of this number.
 pub(crate) fn resource_id(number: u64) -> String {
     let digest = Md5::digest(format!("r{number}"));
-    let h: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let h = format!("{:032x}", u128::from_be_bytes(digest.into()));
     format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
 }
 

@@ -54,7 +54,7 @@ fn open(name: &str, target: &Value, pool: usize) -> Result<Box<dyn Floor>> {
 fn perform(name: &str, floor: &mut Option<Box<dyn Floor>>, command: &Value) -> Result<Value> {
     let number = |key: &str| command[key].as_u64().unwrap_or_default();
     let seconds = command["seconds"].as_f64().unwrap_or_default();
-    let (limit, filtered) = (number("limit") as i64, command["filtered"] == true);
+    let (limit, filtered) = (number("limit").cast_signed(), command["filtered"] == true);
     if command["op"] == "open" {
         *floor = None;
         *floor = Some(open(name, &command["target"], number("pool") as usize)?);
