@@ -32,7 +32,9 @@ oracle: ## random queries and updates on every database, mongod among them: N=10
 faults: ## servers killed, wires broken, callers gone, as often as reliability wants: ends within 15 minutes
 	@$(PREPARE) test
 	@FARM_DB_FAULTS=full FARM_DB_PATIENCE=300 $(PYTHON) scripts/servers.py -- \
-		timeout --signal=INT --kill-after=30 900 .venv/bin/python -m pytest tests/faults -q -p no:cacheprovider -m "not long" $(ARGS)
+		timeout --signal=INT --kill-after=30 900 .venv/bin/python -m pytest -q -p no:cacheprovider -m "not long" \
+		tests/faults $(addprefix tests/python/test_,processes.py multiprocessing.py hosts.py) $(ARGS)
+	@$(if $(ARGS),:,$(PYTHON) scripts/servers.py -- npx --no-install vitest run --config tests/node/vitest.config.ts hosts process)
 
 soak: ## a million calls on SQLite, a tenth on each server, 200 exits, 1,000 ended workers, long programs: half an hour and more
 	@$(PREPARE) test
