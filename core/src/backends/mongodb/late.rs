@@ -31,12 +31,16 @@ pub(super) async fn note(store: &Store, entity: &Entity, fields: &[&Field]) -> R
     meta.update_one(doc! { ID: NOTES }, push).upsert(true).await.map(|_| ()).map_err(failed)
 }
 
-/// Gives the documents that lack a field which was added lately its default.
-pub(super) async fn fill(store: &Store, entity: &Entity) -> Result<()> {
+/// What is noted.
+pub(super) async fn notes(store: &Store) -> Result<Document> {
     let meta = store.database.collection::<Document>(META);
-    let Some(notes) = meta.find_one(doc! { ID: NOTES }).await.map_err(failed)? else { return Ok(()) };
+    Ok(meta.find_one(doc! { ID: NOTES }).await.map_err(failed)?.unwrap_or_default())
+}
+
+/// Gives the documents that lack a field which was added lately its default.
+pub(super) async fn fill(store: &Store, notes: &Document, entity: &Entity) -> Result<()> {
     let documents = store.database.collection::<Document>(&entity.name);
-    for field in entity.fields.iter().filter(|field| is_late(&notes, entity, field)) {
+    for field in entity.fields.iter().filter(|field| is_late(notes, entity, field)) {
         let Some(default) = field.default.clone().or(field.nullable.then_some(Value::Null)) else { continue };
         let missing = doc! { &field.name: { "$exists": false } };
         let set = doc! { "$set": { &field.name: column(&default)? } };

@@ -43,13 +43,16 @@ pub(super) async fn ensure(store: &Store, session: &mut dyn Session, contract: &
     let names = store.database.list_collection_names().await.map_err(failed)?;
     let existing: HashSet<String> = names.into_iter().collect();
     let mut created = Vec::new();
+    let mut notes = late::notes(store).await?;
     for entity in contract.entities() {
         check_names(entity)?;
         let before = known.as_ref().and_then(|known| known.entity(&entity.name).ok());
         if existing.contains(&entity.name) {
             if let Some(before) = before {
-                add_fields(store, entity, before, &mut created).await?;
-                late::fill(store, entity).await?;
+                if add_fields(store, entity, before, &mut created).await? {
+                    notes = late::notes(store).await?;
+                }
+                late::fill(store, &notes, entity).await?;
             }
             if search::is_new(entity, known.as_ref()) {
                 search::fill(session, &compile, entity).await?;
@@ -109,11 +112,12 @@ fn code(error: &DriverError) -> Option<i32> {
     }
 }
 
-/// Notes which fields of a collection that was made for an earlier contract are new, and tells its validator of them.
-async fn add_fields(store: &Store, entity: &Entity, before: &Entity, created: &mut Vec<String>) -> Result<()> {
+/// Notes which fields of a collection that was made for an earlier contract are new, and tells its validator of them;
+/// whether there were any.
+async fn add_fields(store: &Store, entity: &Entity, before: &Entity, created: &mut Vec<String>) -> Result<bool> {
     let new: Vec<&Field> = entity.fields.iter().filter(|field| before.field(&field.name).is_none()).collect();
     if new.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     for field in &new {
         let Some(default) = field.default.clone().or(field.nullable.then_some(crate::value::Value::Null)) else {
@@ -129,7 +133,7 @@ async fn add_fields(store: &Store, entity: &Entity, before: &Entity, created: &m
     }
     late::note(store, entity, &new).await?;
     let change = doc! { "collMod": &entity.name, "validator": validator(entity) };
-    store.database.run_command(change).await.map(|_| ()).map_err(failed)
+    store.database.run_command(change).await.map(|_| true).map_err(failed)
 }
 
 /// What other programs must keep to when they write: the types, and which fields are there. One with a default may be
