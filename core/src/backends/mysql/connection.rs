@@ -12,7 +12,7 @@ use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 
 use super::error::translate;
-use crate::backends::sql::connecting::unreachable;
+use crate::backends::sql::connecting::{in_time, unreachable};
 use crate::backends::sql::register::{Entry, Register};
 use crate::backends::sql::socket::set_up;
 use crate::config::{Config, Endpoint, Server};
@@ -64,9 +64,7 @@ impl Opener {
 
     /// A connection, for those who are not in the pool's queue.
     pub(super) async fn connect_in_time(&self) -> Result<Link> {
-        let patience = self.config.pool.connect_timeout;
-        let late = || Error::connection_failed(format!("cannot connect within {patience:?}"));
-        tokio::time::timeout(patience, self.connect()).await.map_err(|_| late())?
+        in_time(&self.config, self.connect()).await
     }
 
     /// The deadline of one statement.

@@ -1,7 +1,16 @@
 //! Reaching one of the servers of a URL.
 
+use std::future::Future;
+
 use crate::config::{Config, Endpoint};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+
+/// What `connecting` gives within the deadline of opening one connection. To be awaited on the runtime.
+pub(in crate::backends) async fn in_time<C>(config: &Config, connecting: impl Future<Output = Result<C>>) -> Result<C> {
+    let patience = config.pool.connect_timeout;
+    let late = || Error::connection_failed(format!("cannot connect within {patience:?}"));
+    tokio::time::timeout(patience, connecting).await.map_err(|_| late())?
+}
 
 /// Why none of the places answered: names each of them, and no secret.
 pub(in crate::backends) fn unreachable(config: &Config, failures: &[(&Endpoint, Error)]) -> Error {
