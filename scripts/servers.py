@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -44,6 +45,8 @@ TLS = Path(__file__).resolve().parent.parent / "tests" / "tls"
 #: Where files lie in memory, and how many bytes must be free there for the servers to have theirs in it.
 MEMORY = Path("/dev/shm")
 SPACE = 8 << 30
+#: The first and the last port that Linux gives to outgoing connections.
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 #: A server that comes up: it yields while there is something to wait for, and returns its URL. All of them take turns
 #: in one thread, because a process dies with the *thread* that started it (see `_private`).
@@ -151,7 +154,19 @@ def _kill_group(process: subprocess.Popen[bytes], number: signal.Signals) -> Non
         os.killpg(process.pid, number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 where nobody listens, and none that the system gives to outgoing connections.
+
+    A server binds it seconds later, or again after it was killed: a port that was free for `bind` to 0 may by then
+    belong to any connection of this machine.
+    """
+    with suppress(OSError, ValueError):
+        first, last = (int(word) for word in EPHEMERAL.read_text().split())
+        for port in random.sample([*range(10_240, first), *range(last + 1, 65_536)], 100):
+            with suppress(OSError), socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+                return port
+    # The system says nothing of its ports, or keeps nearly all of them for itself.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -182,7 +197,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def _postgres(group: Group, *, tls: bool = False) -> Starting:
-    home, port, folder = program("postgres") / "package" / "native", _free_port(), group.folder("postgres")
+    home, port, folder = program("postgres") / "package" / "native", free_port(), group.folder("postgres")
     environment = {"LD_LIBRARY_PATH": str(home / "lib")}
     secret = _write(folder / "password", "secret")
     # A default collation that is not by code point, so that nothing works by chance.
@@ -206,7 +221,7 @@ def _postgres(group: Group, *, tls: bool = False) -> Starting:
 
 
 def _pgbouncer(group: Group) -> Starting:
-    home, port, folder = program("pgbouncer"), _free_port(), group.folder("pgbouncer")
+    home, port, folder = program("pgbouncer"), free_port(), group.folder("pgbouncer")
     while "FARM_TEST_POSTGRES_URL" not in group.urls:
         yield
     behind = urlsplit(group.urls["FARM_TEST_POSTGRES_URL"])
@@ -235,7 +250,7 @@ def _pgbouncer(group: Group) -> Starting:
 
 
 def _mongodb(group: Group) -> Starting:
-    home, port, folder = program("mongodb"), _free_port(), group.folder("mongodb")
+    home, port, folder = program("mongodb"), free_port(), group.folder("mongodb")
     data = group.folder("mongodb/data")
     command: list[str | Path] = [home / "mongod", "--dbpath", data, "--port", str(port)]
     command += ["--bind_ip", "127.0.0.1", "--unixSocketPrefix", folder, "--replSet", "rs0"]
@@ -249,7 +264,7 @@ def _mongodb(group: Group) -> Starting:
 
 def _mongodb_secured(group: Group) -> Starting:
     """A server that stands alone, asks for TLS and for passwords, and has no user yet: the first may make one."""
-    home, port, folder = program("mongodb"), _free_port(), group.folder("mongodb")
+    home, port, folder = program("mongodb"), free_port(), group.folder("mongodb")
     certificate, key = _certificate(folder)
     both = _write(folder / "both.pem", certificate.read_text() + key.read_text())
     authority = _write(folder / "ca.pem", (TLS / "ca.pem").read_text())
@@ -275,7 +290,7 @@ def _mongodb_secured(group: Group) -> Starting:
 
 
 def _mysql(group: Group, *, tls: bool = False) -> Starting:
-    home, port, folder = program("mariadb"), _free_port(), group.folder("mariadb")
+    home, port, folder = program("mariadb"), free_port(), group.folder("mariadb")
     usr, environment = home / "usr", libraries(home)
     # Nobody's own files of settings may matter.
     places: list[str | Path] = ["--no-defaults", f"--basedir={usr}", f"--datadir={folder / 'data'}"]

@@ -7,6 +7,7 @@ import faulthandler
 import functools
 import inspect
 import os
+import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, settings
 
 from backends import BACKENDS, capabilities, temporary_url
 from farm_db import Database, pytest_plugin
+
+# How servers are started is known there.
+sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 
 settings.register_profile(
     "farm_db",

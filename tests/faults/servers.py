@@ -154,7 +154,7 @@ def replica_set() -> Generator[ReplicaSet]:
             for number in (1, 2):
                 (folder / str(number)).mkdir()
                 servers._owned(folder / str(number))
-                member, port = Owned(folder / str(number)), servers._free_port()
+                member, port = Owned(folder / str(number)), servers.free_port()
                 home, data = member.folder("mongodb"), member.folder("mongodb/data")
                 replaced = {str(ports[0]): str(port), str(folder / "mongodb/data"): str(data)}
                 replaced[str(folder / "mongodb")] = str(home)

@@ -9,5 +9,3 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "readme"))
 # What starting costs is measured by the benchmark's code.
 sys.path.append(str(Path(__file__).parent.parent.parent))
-# Programs of the tests are fetched by the code that fetches the servers'.
-sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))

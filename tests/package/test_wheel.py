@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import downloads
 import pytest
 from benches import instructions, start
 from extraction import ROOT, quick_start
+from servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -115,9 +115,7 @@ def served(python: Path, tmp_path: Path) -> Iterator[str]:
     """The FastAPI quick start under uvicorn in an empty folder, as the README tells it."""
     pip(python, "install", "-r", ROOT / "examples" / "countries" / "requirements.txt")
     (tmp_path / "app.py").write_text(quick_start("python"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [python, "-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen(command, cwd=tmp_path, env=CLEAN)
     address = f"http://127.0.0.1:{port}"

@@ -7,33 +7,30 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+import mongo_wire
+import servers
+from downloads import libraries
+from servers import Group
+
 #: Whatever takes longer is broken.
 PATIENCE = 20.0
 
 
 @contextmanager
-def _group() -> Iterator[Any]:
-    """A group of private servers, and the module that starts them."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import servers
-
-        with servers.temporary_folder() as root:
-            group = servers.Group(root)
-            try:
-                yield servers, group
-            finally:
-                group.end()
-    finally:
-        sys.path.remove(str(SCRIPTS))
+def _group() -> Iterator[Group]:
+    """A group of private servers."""
+    with servers.temporary_folder() as root:
+        group = Group(root)
+        try:
+            yield group
+        finally:
+            group.end()
 
 
 def _done(steps: Generator[None]) -> None:
@@ -95,8 +92,8 @@ class Server:
 class Streaming:
     """A PostgreSQL and its standbys; every statement stands in the log of the server that ran it."""
 
-    def __init__(self, servers: Any, group: Any, standbys: int) -> None:
-        self._servers, self._group = servers, group
+    def __init__(self, group: Group, standbys: int) -> None:
+        self._group = group
         self._home = servers.program("postgres") / "package" / "native"
         self._environment = {"LD_LIBRARY_PATH": str(self._home / "lib")}
         folder = group.folder("primary")
@@ -112,7 +109,7 @@ class Streaming:
             server.start()
 
     def _server(self, folder: Path) -> Server:
-        port = self._servers._free_port()
+        port = servers.free_port()
         settings = ["fsync=off", "shared_buffers=32MB", "max_connections=200", "listen_addresses=127.0.0.1"]
         settings += ["dynamic_shared_memory_type=mmap", "log_statement=all", "wal_keep_size=256MB"]
         settings += ["wal_retrieve_retry_interval=100ms", "max_standby_streaming_delay=0", "autovacuum=off"]
@@ -122,7 +119,7 @@ class Streaming:
         def start() -> Any:
             return self._group.start(command, folder / "server.log", self._environment, signal.SIGQUIT)
 
-        return Server(folder, port, start, lambda: self._servers._postgres_answers(port, "farm"))
+        return Server(folder, port, start, lambda: servers._postgres_answers(port, "farm"))
 
     def _standby(self, data: Path, name: str) -> Server:
         folder = self._group.folder(name)
@@ -132,7 +129,7 @@ class Streaming:
         with open(folder / "data/postgresql.auto.conf", "a") as settings:
             settings.write(f"primary_conninfo = '{conninfo}'\n")
         for path in [folder / "data", *(folder / "data").rglob("*")]:
-            self._servers._owned(path)
+            servers._owned(path)
         return self._server(folder)
 
     def url(self, server: Server, schema: str | None = None) -> str:
@@ -143,21 +140,18 @@ class Streaming:
 @contextmanager
 def streaming(standbys: int = 2) -> Iterator[Streaming]:
     """A PostgreSQL with so many standbys that follow it."""
-    with _group() as (servers, group):
-        yield Streaming(servers, group, standbys)
+    with _group() as group:
+        yield Streaming(group, standbys)
 
 
 class ReplicaSet:
     """A MongoDB set of three."""
 
-    def __init__(self, servers: Any, group: Any) -> None:
-        import mongo_wire
-        from downloads import libraries
-
+    def __init__(self, group: Group) -> None:
         home = servers.program("mongodb")
         self.members: list[Server] = []
         for number in range(3):
-            folder, port = group.folder(f"member{number}"), servers._free_port()
+            folder, port = group.folder(f"member{number}"), servers.free_port()
             command = [home / "mongod", "--dbpath", group.folder(f"member{number}/data"), "--port", str(port)]
             command += ["--bind_ip", "127.0.0.1", "--unixSocketPrefix", folder, "--replSet", "three"]
             command += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"]
@@ -203,5 +197,5 @@ class ReplicaSet:
 @contextmanager
 def replica_set() -> Iterator[ReplicaSet]:
     """A MongoDB set of three; the first is the primary."""
-    with _group() as (servers, group):
-        yield ReplicaSet(servers, group)
+    with _group() as group:
+        yield ReplicaSet(group)

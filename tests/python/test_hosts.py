@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from servers import free_port
 
 from exits import exits
 from farm_db import Database
@@ -105,9 +105,7 @@ def group(command: list[str], log: Path, **more: str) -> Generator[subprocess.Po
 @asynccontextmanager
 async def site(url: str, command: list[str], folder: Path, **more: str) -> AsyncGenerator[tuple[Site, Watch]]:
     """The app under a server; the last argument of the command is to be followed by its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     place = f"127.0.0.1:{port}" if "gunicorn" in command else str(port)
     log = folder / "server.log"
     async with watching(url, CLIENT) as watch:

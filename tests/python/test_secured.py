@@ -4,12 +4,12 @@ stands alone; PlanetScale's mode, which wants TLS."""
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+import servers
 
 from farm_db import ConnectionFailedError, Database, FarmDbError, InvalidConfigurationError, UnsupportedError
 from support import User, make_users
@@ -23,14 +23,8 @@ CA, STRANGER = str(CERTIFICATES / "ca.pem"), str(CERTIFICATES / "stranger.pem")
 @pytest.fixture(scope="module")
 def secured() -> Generator[dict[str, str]]:
     """URLs of servers by variable."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import servers
-
-        with servers.running(servers.SECURED) as urls:
-            yield urls
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    with servers.running(servers.SECURED) as urls:
+        yield urls
 
 
 def named(url: str, host: str = "localhost") -> str:

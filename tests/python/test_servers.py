@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 
 from backends import temporary_url
 from farm_db import (
@@ -151,3 +152,9 @@ async def test_a_refused_port_is_told_at_once_without_the_password(scheme: str) 
     assert isinstance(error, ConnectionFailedError)
     assert str(port) in str(error)
     assert "canary" not in f"{error} {error!r} {error.context}"
+
+
+def test_servers_listen_where_no_outgoing_connection_can_be() -> None:
+    """A port out of the system's own range may belong to another's connection before its server binds it."""
+    first, last = (int(word) for word in servers.EPHEMERAL.read_text().split())
+    assert not [port for port in (servers.free_port() for _ in range(1000)) if first <= port <= last]
