@@ -39,7 +39,7 @@ pub use pooled::Pooled;
 use shared::{Checkout, Shared};
 pub use stats::{CloseReport, PoolStats};
 
-/// How a backend opens, judges and closes its connections.
+/// How a backend opens and closes its connections.
 #[async_trait]
 pub trait Manager: Send + Sync + 'static {
     /// What the pool holds.
@@ -47,10 +47,6 @@ pub trait Manager: Send + Sync + 'static {
 
     /// Opens a connection. It runs in a task on the pool's runtime under the deadline `connect_timeout`.
     async fn connect(&self) -> Result<Self::Connection>;
-
-    /// Whether a connection that idled for `check_after` or longer may be handed out. It is called in the way of the
-    /// caller who wants a connection, so it looks and does not wait.
-    fn is_usable(&self, connection: &Self::Connection) -> bool;
 
     /// Closes a connection. It runs in a task on the pool's runtime under a deadline of its own.
     async fn close(&self, connection: Self::Connection);

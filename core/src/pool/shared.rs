@@ -125,19 +125,15 @@ impl<M: Manager> Shared<M> {
         }
     }
 
-    /// Lets a connection out that is neither too old nor unusable; discards it otherwise.
+    /// Lets a connection out that is not too old, and says whether it is to be looked at before a write; discards it
+    /// otherwise.
     fn examine(self: &Arc<Self>, idle: Idle<M::Connection>, now: Instant) -> Option<Pooled<M>> {
         let due = idle.idle_for(now) >= self.options.check_after;
         let expired = idle.live.is_expired(now);
         let outlived = idle.outlived;
-        // On loan before the manager is asked, so that its panic costs one connection and no place.
         let mut pooled = Pooled::new(Arc::clone(self), idle.live);
         if expired {
             // What is expired is discarded when it comes back.
-            return None;
-        }
-        if due && !self.manager.is_usable(&pooled) {
-            pooled.poison();
             return None;
         }
         pooled.doubtful = due || outlived;

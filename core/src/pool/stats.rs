@@ -32,7 +32,7 @@ pub struct PoolStats {
     pub acquires_total: u64,
     /// Callers whose deadline passed while they waited.
     pub acquire_timeouts_total: u64,
-    /// Connections that were closed while the pool was open: too old, too long idle, dirty or no longer usable.
+    /// Connections that were closed while the pool was open: too old, too long idle or dirty.
     pub recycled_total: u64,
     /// The time that those who had to wait and got a connection waited together, in microseconds.
     pub wait_total_us: u64,

@@ -157,10 +157,6 @@ impl Manager for Places {
         Ok(())
     }
 
-    fn is_usable(&self, _place: &()) -> bool {
-        true
-    }
-
     async fn close(&self, _place: ()) {}
 }
 

@@ -165,10 +165,6 @@ impl Manager for Opener {
         })
     }
 
-    fn is_usable(&self, _connection: &Link) -> bool {
-        true
-    }
-
     async fn close(&self, link: Link) {
         // Who closes has nobody to tell about a socket that is gone already.
         let _ = link.connection.close().await;

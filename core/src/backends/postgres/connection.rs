@@ -132,10 +132,6 @@ impl Manager for Opener {
         Ok(Link { connection, process, _entry: Some(self.open.enter((process, began))) })
     }
 
-    fn is_usable(&self, _connection: &Link) -> bool {
-        true
-    }
-
     async fn close(&self, link: Link) {
         // Who closes has nobody to tell about a socket that is gone already.
         let _ = link.connection.close().await;

@@ -39,10 +39,6 @@ impl Manager for Opener {
         Worker::start(name, timeouts, move || open(&config, writer)).await
     }
 
-    fn is_usable(&self, _connection: &Worker) -> bool {
-        true
-    }
-
     async fn close(&self, connection: Worker) {
         connection.end().await;
     }

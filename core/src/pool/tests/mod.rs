@@ -25,12 +25,10 @@ struct World {
     open: AtomicUsize,
     most_open: AtomicUsize,
     closed: AtomicUsize,
-    checks: AtomicUsize,
     latency_ms: AtomicU64,
     close_latency_ms: AtomicU64,
     fails: AtomicBool,
     panics: AtomicBool,
-    broken: AtomicBool,
 }
 
 struct FakeManager(Arc<World>);
@@ -71,11 +69,6 @@ impl Manager for FakeManager {
         }
         world.most_open.fetch_max(world.open.fetch_add(1, SeqCst) + 1, SeqCst);
         Ok(FakeConnection { id, world })
-    }
-
-    fn is_usable(&self, _: &FakeConnection) -> bool {
-        self.0.checks.fetch_add(1, SeqCst);
-        !self.0.broken.load(SeqCst)
     }
 
     async fn close(&self, connection: FakeConnection) {
