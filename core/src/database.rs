@@ -12,6 +12,7 @@ use crate::backends;
 use crate::config::Config;
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::fork;
 use crate::replicas::Replicas;
 use crate::repository::Repository;
 use crate::runtime;
@@ -68,7 +69,7 @@ impl Connected {
     fn open(config: &Arc<Config>) -> Self {
         let backend = backends::open(config);
         let replicas = Replicas::open(config, &backend);
-        Self { process: std::process::id(), backend, replicas }
+        Self { process: fork::process(), backend, replicas }
     }
 }
 
@@ -128,7 +129,7 @@ impl Database {
 
     fn slot(&self) -> MutexGuard<'_, Connected> {
         let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.process != std::process::id() {
+        if slot.process != fork::process() {
             std::mem::forget(std::mem::replace(&mut *slot, Connected::open(&self.0.config)));
         }
         slot
@@ -279,7 +280,7 @@ impl Database {
             let mut slot = self.0.backend.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, fresh)
         };
-        if old.process != std::process::id() {
+        if old.process != fork::process() {
             std::mem::forget(old);
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //! lets none begin meanwhile. A host calls the three functions around `fork`; one that cannot fork need not. A call that
 //! takes longer than [`PATIENCE`], such as a long query, is not waited for.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a fork waits for calls under way.
@@ -15,6 +15,8 @@ const PAUSE: Duration = Duration::from_micros(50);
 
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 static CALLS: AtomicUsize = AtomicUsize::new(0);
+/// The number of this process; 0 where the system must be asked for it.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// A call into a library with process-wide locks; a fork waits for its end.
 pub(crate) struct Call(());
@@ -66,4 +68,42 @@ pub fn after_in_parent() {
 pub fn after_in_child() {
     CALLS.store(0, Ordering::SeqCst);
     FORKS.store(0, Ordering::SeqCst);
+}
+
+/// The number of this process, which every call compares: without a system call, except right after a fork.
+pub(crate) fn process() -> u32 {
+    match PROCESS.load(Ordering::Relaxed) {
+        0 => asked(),
+        known => known,
+    }
+}
+
+#[cold]
+fn asked() -> u32 {
+    let process = std::process::id();
+    if forgets_after_fork() {
+        PROCESS.store(process, Ordering::Relaxed);
+    }
+    process
+}
+
+/// Whether a child forgets the number that its parent has kept; sees to it when first asked. Nobody waits for another
+/// thread here: in a child it would not exist.
+#[cfg(unix)]
+fn forgets_after_fork() -> bool {
+    extern "C" fn forget() {
+        PROCESS.store(0, Ordering::Relaxed);
+    }
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    static DONE: AtomicBool = AtomicBool::new(false);
+    // SAFETY: the function lives as long as this library and only stores a number, which a child may do.
+    if !BEGUN.swap(true, Ordering::SeqCst) && unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0 {
+        DONE.store(true, Ordering::SeqCst);
+    }
+    DONE.load(Ordering::SeqCst)
+}
+
+#[cfg(not(unix))]
+fn forgets_after_fork() -> bool {
+    true
 }

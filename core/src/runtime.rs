@@ -16,6 +16,8 @@ pub use async_task::Task;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Sleep;
 
+use crate::fork;
+
 /// Threads that drive timers and sockets.
 const WORKER_THREADS: usize = 2;
 
@@ -23,7 +25,7 @@ static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 
 /// The runtime of this process.
 pub fn handle() -> Handle {
-    let pid = std::process::id();
+    let pid = fork::process();
     let mut slot = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     match *slot {
         Some((owner, runtime)) if owner == pid => runtime.handle().clone(),

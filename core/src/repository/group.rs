@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::arguments::{fields_in, living};
 use super::{Repository, RowSet, Verb};
 use crate::error::{Error, Kind, Result};
+use crate::fork;
 use crate::lease::Lease;
 use crate::runtime::{self, Task};
 use crate::schema::FieldType;
@@ -84,7 +85,7 @@ impl Group {
     /// Adds a get, and says whether it is the first; `None` where too many wait, or the turn of another loop.
     fn join(&self, key: Vec<Value>, answer: Answer, limit: usize) -> Option<(u64, bool)> {
         let mut state = self.lock();
-        let process = std::process::id();
+        let process = fork::process();
         if state.process != process {
             let before = std::mem::replace(&mut *state, State { process, ..State::default() });
             if before.process != 0 {
