@@ -217,6 +217,12 @@ thread_local! {
     static LOOPS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Whether the loop that this thread has run last lets results be given at once; [`Clock::has_time`]. Its turn is the one that
+/// runs now, or was over long ago.
+pub(crate) fn has_time() -> bool {
+    LOOPS.with_borrow(|loops| loops.last().is_some_and(|known| known.queue.clock.has_time()))
+}
+
 static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The loop that runs on this thread, and its queue; `RuntimeError` where none runs.

@@ -60,8 +60,7 @@ where
     F: Future<Output = farm_db_core::Result<Reply>> + Send + 'static,
 {
     let (event_loop, queue) = bridge::current(py)?;
-    let inner = Inner { state: State::Pending, callbacks: Vec::new(), task: None, blocking: false };
-    let operation = Py::new(py, Operation { inner: Mutex::new(inner), event_loop })?;
+    let operation = Operation::pending(py, event_loop)?;
     let target = operation.clone_ref(py);
     let under_way = UnderWay::new(&queue);
     // In a box, because it is moved often from here on.
@@ -88,7 +87,29 @@ where
     Ok(operation)
 }
 
+/// An object that `build` makes of a result that is there: at once, as long as such ones leave the loop its turns, else an
+/// operation that ends in another turn with what `later` says.
+pub(crate) fn finished<T>(
+    py: Python<'_>,
+    result: T,
+    build: impl FnOnce(T) -> PyResult<Py<PyAny>>,
+    later: impl FnOnce(T) -> farm_db_core::Result<Reply>,
+) -> PyResult<Py<PyAny>> {
+    if bridge::has_time() {
+        return build(result);
+    }
+    let (event_loop, queue) = bridge::current(py)?;
+    let operation = Operation::pending(py, event_loop)?;
+    queue.push(Completion { operation: operation.clone_ref(py), outcome: Outcome::new(later(result)) });
+    Ok(operation.into_any())
+}
+
 impl Operation {
+    fn pending(py: Python<'_>, event_loop: Py<PyAny>) -> PyResult<Py<Self>> {
+        let inner = Inner { state: State::Pending, callbacks: Vec::new(), task: None, blocking: false };
+        Py::new(py, Self { inner: Mutex::new(inner), event_loop })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use farm_db_core::repository::{JsonShape, NewRows};
-use farm_db_core::{Map, Reply as CoreReply, Result, RowStream, Value, Verb, runtime};
+use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Verb, runtime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -107,20 +107,27 @@ impl Repository {
 
 #[pymethods]
 impl Repository {
+    /// The row itself where it can be read at once, else an operation.
     #[pyo3(signature = (id, tx))]
-    fn get(
-        &self,
-        py: Python<'_>,
-        id: &Bound<'_, PyAny>,
-        tx: Option<&Bound<'_, Transaction>>,
-    ) -> PyResult<Py<Operation>> {
-        let id = input::value(id).map_err(|failure| failure.to_python(py))?;
+    fn get(&self, py: Python<'_>, id: &Bound<'_, PyAny>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<PyAny>> {
+        let key = input::value(id).and_then(|id| Ok(self.inner.key(id)?)).map_err(|failure| failure.to_python(py))?;
+        if tx.is_none()
+            && let Some(rows) = self.inner.get_at_once(&key).transpose()
+        {
+            let build = |rows: Result<RowSet>| match rows {
+                Ok(rows) => self.layout.row(py, &rows, 0).map(Bound::unbind),
+                Err(failure) => Err(error::to_python(py, &failure)),
+            };
+            let later = |rows| shaped(CoreReply::Row(Some(rows?)), self.layout.clone(), &self.shapes);
+            return operation::finished(py, rows, build, later);
+        }
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         let shapes = Arc::clone(&self.shapes);
-        operation::start(py, async move {
-            let rows = inner.get(id, tx.as_ref()).await?;
+        let operation = operation::start(py, async move {
+            let rows = inner.get(key, tx.as_ref()).await?;
             shaped(CoreReply::Row(Some(rows)), layout, &shapes)
-        })
+        })?;
+        Ok(operation.into_any())
     }
 
     #[pyo3(signature = (instances, tx))]

@@ -86,7 +86,8 @@ class Transaction:
 class Repository:
     """The verbs of one entity; `query` and `arguments` are those of ARCHITECTURE.md, "Verbs", with stored field names."""
 
-    def get(self, id: Any, tx: Transaction | None) -> Awaitable[Any]: ...
+    def get(self, id: Any, tx: Transaction | None) -> Any:
+        """The instance where it can be read at once, else what to await for it."""
     def create_many(
         self, instances: Iterable[Any], tx: Transaction | None
     ) -> tuple[Awaitable[Any], list[Any] | None]:

@@ -86,7 +86,9 @@ class Repository(Generic[M]):
         if include:
             row = await self._call("get", {"id": id, "include": paths_of(include)}, tx)
             return row
-        row = await self._native.get(id, None if tx is None else tx._native)
+        found = self._native.get(id, None if tx is None else tx._native)
+        # What is there at once needs no awaiting.
+        row = found if found.__class__ is self.model else await found
         return row
 
     async def get_or_none(self, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> M | None:

@@ -221,8 +221,7 @@ impl Repository {
     /// Why a write by key touched nothing.
     async fn missed(&self, key: &[Value], expected: Option<i64>, tx: Option<&Transaction>) -> Error {
         let Some(expected) = expected else { return self.not_found(key) };
-        let id = if key.len() == 1 { key[0].clone() } else { Value::List(key.to_vec()) };
-        match self.get(id, tx).await {
+        match self.get_by_key(key, tx).await {
             Ok(_) => {
                 let message = format!("the row of {} has another version than {expected}", self.entity.name);
                 Error::new(Kind::VersionConflict, message)

@@ -51,12 +51,34 @@ fn sample(kind: &FieldType) -> Value {
     }
 }
 
+/// A key that was checked: its values in the order of the entity's key.
+pub struct Key(Vec<Value>);
+
 impl Repository {
-    /// The row of a key, or `not_found`.
-    pub async fn get(&self, id: Value, tx: Option<&Transaction>) -> Result<RowSet> {
-        let key = self.checked_key(id)?;
-        let rows = self.fetch_by_key(key.clone(), tx).await?;
-        if rows.is_empty() { Err(self.not_found(&key)) } else { Ok(rows) }
+    /// The key that an id of a host stands for.
+    pub fn key(&self, id: Value) -> Result<Key> {
+        self.checked_key(id).map(Key)
+    }
+
+    /// The row of a key, or `not_found`, on this thread; `None` where it must be waited for. For a host that says when the
+    /// turns of its loop end: it sees to it that they do.
+    pub fn get_at_once(&self, key: &Key) -> Result<Option<RowSet>> {
+        self.fetch_at_once(&key.0)?.map(|rows| self.found(&key.0, rows)).transpose()
+    }
+
+    /// The row of a key, or `not_found`; waits for a connection.
+    pub async fn get(&self, key: Key, tx: Option<&Transaction>) -> Result<RowSet> {
+        let rows = self.wait_for_key(key.0.clone(), tx).await?;
+        self.found(&key.0, rows)
+    }
+
+    pub(super) async fn get_by_key(&self, key: &[Value], tx: Option<&Transaction>) -> Result<RowSet> {
+        let rows = self.fetch_by_key(key.to_vec(), tx).await?;
+        self.found(key, rows)
+    }
+
+    fn found(&self, key: &[Value], rows: RowSet) -> Result<RowSet> {
+        if rows.is_empty() { Err(self.not_found(key)) } else { Ok(rows) }
     }
 
     pub(super) fn checked_key(&self, id: Value) -> Result<Vec<Value>> {
@@ -79,12 +101,17 @@ impl Repository {
         // Only where the host says when its loop's turns end: it sees to it that they do.
         if tx.is_none()
             && Turn::current().is_some()
-            && let Some(rows) = self.database.query_at_once(&self.by_key, &key)?
+            && let Some(rows) = self.fetch_at_once(&key)?
         {
-            return Ok(RowSet::new(&self.entity, self.all_columns(), rows));
+            return Ok(rows);
         }
         // In a box, so that what is there at once need not move all that waiting takes.
         Box::pin(self.wait_for_key(key, tx)).await
+    }
+
+    fn fetch_at_once(&self, key: &[Value]) -> Result<Option<RowSet>> {
+        let rows = self.database.query_at_once(&self.by_key, key)?;
+        Ok(rows.map(|rows| RowSet::new(&self.entity, self.all_columns(), rows)))
     }
 
     async fn wait_for_key(&self, key: Vec<Value>, tx: Option<&Transaction>) -> Result<RowSet> {
@@ -113,9 +140,9 @@ impl Repository {
     }
 
     pub(super) async fn get_by_arguments(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let id = arguments.needed("id")?;
+        let key = self.checked_key(arguments.needed("id")?)?;
         arguments.finish()?;
-        Ok(Reply::Row(Some(self.get(id, tx).await?)))
+        Ok(Reply::Row(Some(self.get_by_key(&key, tx).await?)))
     }
 
     pub(super) async fn get_or_none(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
