@@ -9,6 +9,7 @@ mod functions;
 mod info;
 mod introspect;
 mod pace;
+mod prepared;
 mod rows;
 mod session;
 mod worker;
@@ -143,7 +144,7 @@ impl Backend for Sqlite {
 
     fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Option<Box<dyn Rows>> {
         let connection = self.pool(Access::Read).try_acquire()?;
-        let rows = connection.at_once(|open| session::fetch(open, statement, parameters, &connection.interrupt()))?;
+        let rows = connection.at_once(|open| open.read(statement, parameters))?;
         Some(Box::new(rows))
     }
 

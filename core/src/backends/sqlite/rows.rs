@@ -10,6 +10,9 @@ use crate::backend::{Cell, Rows};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
+/// Room for the texts of a row, which most rows have enough in.
+const ROW_BYTES: usize = 1024;
+
 /// A cell as SQLite gave it; text and bytes lie in the arena.
 #[derive(Clone, Copy, Debug)]
 enum Raw {
@@ -38,19 +41,39 @@ impl SqliteRows {
         limit: usize,
         interrupt: &Interrupt,
     ) -> Result<(Self, bool)> {
-        let width = kinds.len();
-        let mut rows = Self { cells: Vec::new(), arena: Vec::new(), width, rows: 0, kinds: Arc::clone(kinds) };
+        let mut rows = Self::new(kinds, 1);
         while rows.rows < limit {
             let Some(row) = source.next().map_err(|error| translate(&error, interrupt))? else {
                 return Ok((rows, true));
             };
-            for column in 0..width {
+            for column in 0..rows.width {
                 let cell = row.get_ref(column).map_err(|error| translate(&error, interrupt))?;
                 rows.push(cell);
             }
             rows.rows += 1;
         }
         Ok((rows, false))
+    }
+
+    /// No rows, with room for `expected`.
+    pub(super) fn new(kinds: &Arc<[FieldType]>, expected: usize) -> Self {
+        let width = kinds.len();
+        Self {
+            cells: Vec::with_capacity(width * expected),
+            arena: Vec::with_capacity(ROW_BYTES * expected),
+            width,
+            rows: 0,
+            kinds: Arc::clone(kinds),
+        }
+    }
+
+    /// Adds a row of the cells that `cell` gives; `None` where it gives one up.
+    pub(super) fn push_row<'a>(&mut self, cell: impl Fn(usize) -> Option<ValueRef<'a>>) -> Option<()> {
+        for column in 0..self.width {
+            self.push(cell(column)?);
+        }
+        self.rows += 1;
+        Some(())
     }
 
     fn push(&mut self, cell: ValueRef<'_>) {

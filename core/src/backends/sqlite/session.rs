@@ -119,17 +119,7 @@ fn with_prepared<T>(
 }
 
 fn fetch_all(connection: &Connection, statement: &Statement, interrupt: &Interrupt) -> Result<SqliteRows> {
-    fetch(connection, statement, &statement.parameters, interrupt)
-}
-
-/// All rows of a statement with these parameters instead of its own.
-pub(super) fn fetch(
-    connection: &Connection,
-    statement: &Statement,
-    parameters: &[Value],
-    interrupt: &Interrupt,
-) -> Result<SqliteRows> {
-    with_prepared(connection, &statement.text, parameters, interrupt, |prepared| {
+    with_prepared(connection, &statement.text, &statement.parameters, interrupt, |prepared| {
         let mut source = prepared.raw_query();
         SqliteRows::fetch(&mut source, &statement.kinds, usize::MAX, interrupt).map(|(rows, _)| rows)
     })

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::pace::{BOUND, Pace};
+use super::prepared::Open;
 use crate::error::{Error, Kind, Result};
 use crate::fork::Call;
 
@@ -80,7 +81,7 @@ pub(super) struct Worker {
     next_job: AtomicU64,
     timeouts: Timeouts,
     /// Empty before the thread has opened it and after it has closed it.
-    connection: Arc<Mutex<Option<Connection>>>,
+    connection: Arc<Mutex<Option<Open>>>,
     /// Jobs that wait or run.
     jobs_left: Arc<AtomicUsize>,
     pace: Pace,
@@ -136,13 +137,13 @@ impl Worker {
                 return;
             }
             let lock = || place.lock().unwrap_or_else(PoisonError::into_inner);
-            *lock() = Some(opened_connection);
+            *lock() = Some(Open::new(opened_connection));
             if opened.send(Ok(())).is_ok() {
                 drop(opening);
                 while let Ok(job) = queue.recv() {
                     let _call = Call::begin();
-                    if let Some(connection) = lock().as_mut() {
-                        job(connection);
+                    if let Some(open) = lock().as_mut() {
+                        job(&mut open.connection);
                     }
                 }
             }
@@ -234,27 +235,27 @@ impl Worker {
 
     /// Runs a short read on the caller's thread, which saves two hand-overs between threads. `None` where it cannot be done
     /// at once: jobs are there, such reads take too long of late, this one was interrupted after [`BOUND`] or met a lock.
-    pub(super) fn at_once<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Option<T> {
+    pub(super) fn at_once<T>(&self, read: impl FnOnce(&mut Open) -> Option<T>) -> Option<T> {
         if !self.pace.is_short() || self.jobs_left.load(Ordering::Acquire) > 0 {
             return None;
         }
         let mut place = self.connection.try_lock().ok()?;
-        let connection = place.as_mut()?;
+        let open = place.as_mut()?;
         // Not waiting: the caller may hold its interpreter, without which the fork would not end.
         let _call = Call::try_begin()?;
-        let started = Instant::now();
         let bound = self.timeouts.statement.map_or(BOUND, |timeout| timeout.min(BOUND));
         let interrupt = &self.interrupt;
-        interrupt.deadline.store(interrupt.now() + bound.as_micros() as u64, Ordering::Relaxed);
+        let started = interrupt.started.elapsed();
+        interrupt.deadline.store((started + bound).as_micros() as u64, Ordering::Relaxed);
         interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        connection.busy_timeout(Duration::ZERO).ok()?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(connection)));
-        let restored = connection.busy_timeout(self.timeouts.busy);
+        open.connection.busy_timeout(Duration::ZERO).ok()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(open)));
+        let restored = open.connection.busy_timeout(self.timeouts.busy);
         interrupt.current.store(0, Ordering::Relaxed);
-        self.pace.took(started.elapsed());
+        self.pace.took(interrupt.started.elapsed().saturating_sub(started));
         restored.ok()?;
         // Whatever went wrong, the thread tells it, or does better.
-        outcome.ok()?.ok()
+        outcome.ok()?
     }
 
     /// Runs a job for which nobody waits, such as a rollback.

@@ -1,0 +1,165 @@
+//! Statements that stay prepared beside their connection, for reads that take a microsecond or two: looking a statement up by
+//! its text, and the driver's checks of each cell, would take a good part of that.
+
+use std::ffi::c_int;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ffi};
+
+use super::rows::SqliteRows;
+use crate::backend::Statement;
+use crate::backends::sql::plain_text;
+use crate::value::Value;
+
+/// Statements that a connection keeps: the gets of so many entities.
+const MOST: usize = 32;
+
+/// A connection and its prepared statements, which are gone before it.
+#[derive(Debug)]
+pub(super) struct Open {
+    prepared: Vec<Prepared>,
+    pub(super) connection: Connection,
+}
+
+impl Open {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { prepared: Vec::new(), connection }
+    }
+
+    /// All rows of a select with these parameters; `None` where anything goes wrong.
+    pub(super) fn read(&mut self, statement: &Statement, parameters: &[Value]) -> Option<SqliteRows> {
+        let known = self.prepared.iter().position(|known| Arc::ptr_eq(&known.text, &statement.text));
+        let place = if let Some(place) = known {
+            place
+        } else {
+            if self.prepared.len() == MOST {
+                self.prepared.remove(0);
+            }
+            self.prepared.push(Prepared::new(&self.connection, &statement.text)?);
+            self.prepared.len() - 1
+        };
+        self.prepared[place].read(parameters, SqliteRows::new(&statement.kinds, 1))
+    }
+}
+
+/// A statement of SQLite's that is ours alone.
+#[derive(Debug)]
+struct Prepared {
+    text: Arc<str>,
+    handle: NonNull<ffi::sqlite3_stmt>,
+}
+
+// SAFETY: the connection is opened so that its objects may be used by any one thread at a time; `Open` is behind a lock.
+unsafe impl Send for Prepared {}
+
+impl Prepared {
+    fn new(connection: &Connection, text: &Arc<str>) -> Option<Self> {
+        let mut handle = std::ptr::null_mut();
+        let (start, length) = (text.as_ptr().cast(), c_int::try_from(text.len()).ok()?);
+        let flags = ffi::SQLITE_PREPARE_PERSISTENT;
+        // SAFETY: the connection is open; the text is read up to its length; null is a place that is not wanted.
+        let code = unsafe {
+            let rest = std::ptr::null_mut();
+            ffi::sqlite3_prepare_v3(connection.handle(), start, length, flags, &raw mut handle, rest)
+        };
+        let handle = NonNull::new(handle).filter(|_| code == ffi::SQLITE_OK)?;
+        Some(Self { text: Arc::clone(text), handle })
+    }
+
+    fn read(&mut self, parameters: &[Value], mut rows: SqliteRows) -> Option<SqliteRows> {
+        let running = Running { handle: self.handle.as_ptr(), _parameters: parameters };
+        for (index, value) in parameters.iter().enumerate() {
+            running.bind(c_int::try_from(index + 1).ok()?, value)?;
+        }
+        loop {
+            // SAFETY: the statement is alive, and what is bound to it too.
+            match unsafe { ffi::sqlite3_step(running.handle) } {
+                ffi::SQLITE_ROW => running.push_row(&mut rows)?,
+                ffi::SQLITE_DONE => return Some(rows),
+                _ => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // SAFETY: the statement is alive and not used again; its connection is closed after it.
+        unsafe { ffi::sqlite3_finalize(self.handle.as_ptr()) };
+    }
+}
+
+/// A statement with its parameters, which it borrows; reset by its drop.
+struct Running<'a> {
+    handle: *mut ffi::sqlite3_stmt,
+    _parameters: &'a [Value],
+}
+
+impl<'a> Running<'a> {
+    /// Binds a value as `encode::bind` does; `None` for the types that keys hardly have.
+    fn bind(&self, index: c_int, value: &'a Value) -> Option<()> {
+        let handle = self.handle;
+        let length = |length: usize| c_int::try_from(length).ok();
+        // SAFETY: the statement is alive; what is not copied is borrowed until the bindings are cleared.
+        let code = unsafe {
+            match value {
+                Value::Int(number) => ffi::sqlite3_bind_int64(handle, index, *number),
+                Value::Text(text) => {
+                    let (start, length) = (text.as_ptr().cast(), length(text.len())?);
+                    ffi::sqlite3_bind_text(handle, index, start, length, ffi::SQLITE_STATIC())
+                }
+                Value::Bytes(bytes) => {
+                    let (start, length) = (bytes.as_ptr().cast(), length(bytes.len())?);
+                    ffi::sqlite3_bind_blob(handle, index, start, length, ffi::SQLITE_STATIC())
+                }
+                Value::Uuid(_) | Value::ObjectId(_) | Value::DateTime(_) | Value::Date(_) | Value::Decimal(_) => {
+                    let text = plain_text(value);
+                    let (start, length) = (text.as_ptr().cast(), length(text.len())?);
+                    ffi::sqlite3_bind_text(handle, index, start, length, ffi::SQLITE_TRANSIENT())
+                }
+                _ => return None,
+            }
+        };
+        (code == ffi::SQLITE_OK).then_some(())
+    }
+
+    /// Copies the row that the statement stands on.
+    fn push_row(&self, rows: &mut SqliteRows) -> Option<()> {
+        rows.push_row(|column| {
+            // SAFETY: the statement stands on a row; a column that it has not is null. What the cell points to stays until
+            // the next step, and nobody else uses the connection meanwhile.
+            unsafe {
+                let value = ffi::sqlite3_column_value(self.handle, column as c_int);
+                let bytes = |start: *const u8| {
+                    let length = ffi::sqlite3_value_bytes(value) as usize;
+                    // An empty one may have no place.
+                    if length == 0 {
+                        Some(&[][..])
+                    } else {
+                        NonNull::new(start.cast_mut())?;
+                        Some(std::slice::from_raw_parts(start, length))
+                    }
+                };
+                Some(match ffi::sqlite3_value_type(value) {
+                    ffi::SQLITE_INTEGER => ValueRef::Integer(ffi::sqlite3_value_int64(value)),
+                    ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_value_double(value)),
+                    ffi::SQLITE_TEXT => ValueRef::Text(bytes(ffi::sqlite3_value_text(value))?),
+                    ffi::SQLITE_BLOB => ValueRef::Blob(bytes(ffi::sqlite3_value_blob(value).cast())?),
+                    _ => ValueRef::Null,
+                })
+            }
+        })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the statement is alive; it keeps nothing of what it borrowed.
+        unsafe {
+            ffi::sqlite3_reset(self.handle);
+            ffi::sqlite3_clear_bindings(self.handle);
+        }
+    }
+}
