@@ -24,7 +24,7 @@ use farm_db_core::Result;
 use farm_db_core::runtime::{Started, start};
 use farm_db_core::turn::{Clock, EventLoop, within};
 use futures_util::FutureExt as _;
-use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi::bindgen_prelude::{JsValue, PromiseRaw, ToNapiValue, Unknown};
 use napi::{Env, sys};
 
 use crate::error;
@@ -35,6 +35,8 @@ use crate::transaction::NativeTransaction;
 pub(crate) enum Outcome {
     /// JSON as a `Buffer`.
     Json(Vec<u8>),
+    /// JSON as text.
+    Text(Vec<u8>),
     Transaction(NativeTransaction),
     Stream(NativeStream),
 }
@@ -128,9 +130,7 @@ where
     F: Future<Output = Result<Outcome>> + Send + 'static,
 {
     let queue = Queue::of(env)?;
-    let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: `env` is the environment of this call, and both places are writable.
-    check(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
+    let (deferred, promise) = create_promise(env)?;
     // In a box, because it is moved often from here on.
     let work = Box::pin(work);
     let work = async move {
@@ -139,7 +139,7 @@ where
             Err(panic) => Err(error::to_json(&error::of_panic(&*panic))),
         }
     };
-    let (deferred, later) = (Deferred(deferred), Arc::clone(&queue));
+    let later = Arc::clone(&queue);
     let same = Deferred(deferred.0);
     let event_loop = Arc::clone(&queue) as Arc<dyn EventLoop>;
     match within(event_loop, || start(work, move |outcome| later.push(Settled { deferred, outcome }))) {
@@ -156,7 +156,31 @@ where
             task.detach();
         }
     }
-    Ok(PromiseRaw::new(env.raw(), promise))
+    Ok(promise)
+}
+
+/// What is there already: the value itself, or its error to throw, as long as such ones leave the event loop its turns, else
+/// a promise of the next turn.
+pub(crate) fn finished<'env>(env: &Env, outcome: Result<Outcome>) -> napi::Result<Unknown<'env>> {
+    let queue = Queue::of(env)?;
+    let outcome = outcome.map_err(|error| error::to_json(&error));
+    if queue.clock.has_time() {
+        // SAFETY: on the environment's thread, inside its call.
+        let value = unsafe { value_of(env.raw(), outcome.map_err(napi::Error::from_reason)?)? };
+        // SAFETY: the value was just made in this environment.
+        return Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), value) });
+    }
+    let (deferred, promise) = create_promise(env)?;
+    queue.hold(env.raw());
+    queue.leave_to_next_turn(Settled { deferred, outcome });
+    Ok(promise.to_unknown())
+}
+
+fn create_promise<'env>(env: &Env) -> napi::Result<(Deferred, PromiseRaw<'env, ()>)> {
+    let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: `env` is the environment of this call, and both places are writable.
+    check(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
+    Ok((Deferred(deferred), PromiseRaw::new(env.raw(), promise)))
 }
 
 fn check(status: sys::napi_status) -> napi::Result<()> {
@@ -350,10 +374,20 @@ unsafe fn value_of(env: sys::napi_env, outcome: Outcome) -> napi::Result<sys::na
                 check(sys::napi_create_buffer_copy(env, json.len(), json.as_ptr().cast(), place, &raw mut value))?;
                 Ok(value)
             }
+            Outcome::Text(json) => text_of(env, &json),
             Outcome::Transaction(transaction) => NativeTransaction::to_napi_value(env, transaction),
             Outcome::Stream(stream) => NativeStream::to_napi_value(env, stream),
         }
     }
+}
+
+/// A string. ASCII, which JSON nearly always is, is not looked at again.
+unsafe fn text_of(env: sys::napi_env, text: &[u8]) -> napi::Result<sys::napi_value> {
+    let create = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
+    let mut value = ptr::null_mut();
+    // SAFETY: as in `settle`; the text lives until it is copied.
+    check(unsafe { create(env, text.as_ptr().cast(), text.len().cast_signed(), &raw mut value) })?;
+    Ok(value)
 }
 
 unsafe fn error_of(env: sys::napi_env, message: &str) -> sys::napi_value {

@@ -13,6 +13,7 @@ use napi_derive::napi;
 
 use crate::completion::{Outcome, promise};
 use crate::error::to_napi;
+use crate::gets::NativeGets;
 use crate::reply;
 use crate::stream::NativeStream;
 use crate::transaction::NativeTransaction;
@@ -206,6 +207,12 @@ impl Engine {
             let answer = database.execute(&statement, &parameters, tx.as_ref()).await?;
             Ok(Outcome::Json(reply::value(&answer)))
         })
+    }
+
+    /// Gets of an entity.
+    #[napi(catch_unwind)]
+    pub fn gets(&self, entity: String) -> napi::Result<NativeGets> {
+        self.repository(&entity).map(NativeGets::new).map_err(|error| to_napi(&error))
     }
 
     /// Calls a verb of an entity; `raw` leaves the rows as the core writes them.

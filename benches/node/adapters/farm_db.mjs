@@ -95,7 +95,7 @@ class FarmDbJson extends FarmDb {
     return this.resources.findJson({}, { sort: "-created_at", limit });
   }
   buffer(limit) {
-    return this.engine.call("resources", "find", `{"sort":["-created_at"],"limit":${limit}}`, null, false);
+    return this.engine.call("resources", "find", `{"sort":["-created_at"],"limit":${limit}}`, null, true);
   }
   rowsOf(text) {
     return JSON.parse(text, untagged);

@@ -27,7 +27,7 @@ use self::arguments::Arguments;
 pub use self::create::{Check, NewRows};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::read::Key;
-pub use self::rowset::{Included, RowSet};
+pub use self::rowset::{Included, RowSet, WriteCell};
 pub use self::stream::RowStream;
 use crate::backend::{Access, Insert, Operation, Statement};
 use crate::database::Database;

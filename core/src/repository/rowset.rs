@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::related::Related;
 use crate::backend::{Cell, Rows, ValueRows};
 use crate::error::Result;
-use crate::schema::Entity;
+use crate::schema::{Entity, Field};
 use crate::value::{Map, Value, tagged};
 
 /// The rows of an answer: which entity, which of its fields, the cells, and the related rows that were asked for.
@@ -144,52 +144,69 @@ impl RowSet {
 
     /// Appends all rows as an array of tagged-JSON objects by stored names.
     pub fn write_tagged(&self, out: &mut Vec<u8>) -> Result<()> {
-        let (prefixes, related) = (self.prefixes(), self.related_tagged()?);
+        self.write_objects(write_cell, out)
+    }
+
+    /// Appends all rows as an array of objects by stored names, their cells written by `write`.
+    pub fn write_objects(&self, write: WriteCell, out: &mut Vec<u8>) -> Result<()> {
+        let writer = Objects::new(self, write)?;
         out.push(b'[');
         for row in 0..self.len() {
             if row > 0 {
                 out.push(b',');
             }
-            self.write_tagged_row(row, &prefixes, &related, out)?;
+            writer.write(row, out)?;
         }
         out.push(b']');
         Ok(())
     }
+}
 
-    fn related_tagged(&self) -> Result<Vec<Related<'_>>> {
-        let print = self.included.iter().map(|included| {
-            let (prefixes, related) = (included.rows.prefixes(), included.rows.related_tagged()?);
-            Related::new(included, |row, out| included.rows.write_tagged_row(row, &prefixes, &related, out))
+fn write_cell(_field: &Field, cell: Cell<'_>, out: &mut Vec<u8>) {
+    cell.write_tagged(out);
+}
+
+/// Appends the cell of a field to JSON.
+pub type WriteCell = fn(&Field, Cell<'_>, &mut Vec<u8>);
+
+/// Rows on their way into JSON objects.
+struct Objects<'a> {
+    rows: &'a RowSet,
+    write: WriteCell,
+    /// `{"first":`, `,"second":` and so on, made once for all rows, and where each ends.
+    prefixes: Vec<u8>,
+    ends: Vec<usize>,
+    related: Vec<Related<'a>>,
+}
+
+impl<'a> Objects<'a> {
+    fn new(rows: &'a RowSet, write: WriteCell) -> Result<Self> {
+        let mut prefixes = Vec::with_capacity(32 * rows.columns.len());
+        let mut ends = Vec::with_capacity(rows.columns.len());
+        for column in rows.columns.iter() {
+            prefixes.push(if ends.is_empty() { b'{' } else { b',' });
+            tagged::write_text(&rows.entity.fields[*column].name, &mut prefixes);
+            prefixes.push(b':');
+            ends.push(prefixes.len());
+        }
+        let print = rows.included.iter().map(|included| {
+            let inner = Self::new(&included.rows, write)?;
+            Related::new(included, |row, out| inner.write(row, out))
         });
-        print.collect()
+        Ok(Self { rows, write, prefixes, ends, related: print.collect::<Result<_>>()? })
     }
 
-    fn write_tagged_row(
-        &self,
-        row: usize,
-        prefixes: &[Vec<u8>],
-        related: &[Related<'_>],
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        for (column, prefix) in prefixes.iter().enumerate() {
-            out.extend_from_slice(prefix);
-            self.rows.cell(row, column)?.write_tagged(out);
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
+        let mut start = 0;
+        for (column, (position, end)) in self.rows.columns.iter().zip(&self.ends).enumerate() {
+            out.extend_from_slice(&self.prefixes[start..*end]);
+            start = *end;
+            (self.write)(&self.rows.entity.fields[*position], self.rows.rows.cell(row, column)?, out);
         }
-        for one in related {
+        for one in &self.related {
             one.write(row, out);
         }
         out.push(b'}');
         Ok(())
-    }
-
-    /// `{"first":` and `,"second":`, made once for all rows.
-    fn prefixes(&self) -> Vec<Vec<u8>> {
-        let prefix = |(index, name): (usize, &str)| {
-            let mut text = vec![if index == 0 { b'{' } else { b',' }];
-            tagged::write_text(name, &mut text);
-            text.push(b':');
-            text
-        };
-        self.names().into_iter().enumerate().map(prefix).collect()
     }
 }

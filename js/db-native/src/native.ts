@@ -22,9 +22,15 @@ export interface NativeEngine {
   stats(): Promise<Buffer>;
   introspect(): Promise<Buffer>;
   execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Buffer>;
+  gets(entity: string): NativeGets;
   call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Buffer>;
   begin(isolation: string | null, readOnly: boolean): Promise<NativeTransaction>;
   stream(entity: string, query: string, batch: number, tx: NativeTransaction | null): Promise<NativeStream>;
+}
+
+/** Gets outside transactions: the JSON of a list of one row, itself where it could be read at once. @internal */
+export interface NativeGets {
+  get(id: string, isJson: boolean): string | Promise<string>;
 }
 
 /** @internal */
@@ -118,8 +124,8 @@ export function parse(reply: Buffer): any {
   return JSON.parse(reply.toString("utf8"));
 }
 
-/** The addon's errors carry code, message and context as JSON in their message. */
-function rebuilt(error: unknown): unknown {
+/** The addon's errors carry code, message and context as JSON in their message. @internal */
+export function rebuilt(error: unknown): unknown {
   const text = error instanceof Error ? error.message : "";
   if (!text.startsWith('{"code":')) return error;
   const { code, message, context } = JSON.parse(text) as {

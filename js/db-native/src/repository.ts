@@ -4,7 +4,16 @@ import { FarmDbError } from "./error.js";
 import type { Conditions, Include, Included, Infer, InferInput, InferKey, Simplify } from "./model/infer.js";
 import type { Model } from "./model/model.js";
 import { ANY, type Members, membersAmong, type Shape } from "./model/shape.js";
-import { awaited, type NativeEngine, type NativeStream, type NativeTransaction, parse, parsed } from "./native.js";
+import {
+  awaited,
+  type NativeEngine,
+  type NativeGets,
+  type NativeStream,
+  type NativeTransaction,
+  parse,
+  parsed,
+  rebuilt,
+} from "./native.js";
 import type { Filter } from "./query/filter.js";
 import type {
   AggregateOptions,
@@ -49,6 +58,7 @@ export class Repository<M extends Model> {
   readonly #engine: NativeEngine;
   readonly #members: Members;
   readonly #tx: Transaction | undefined;
+  #gets: NativeGets | undefined;
 
   /** @internal */
   constructor(database: Database, engine: NativeEngine, model: M, tx?: Transaction) {
@@ -80,7 +90,21 @@ export class Repository<M extends Model> {
     id: InferKey<M>,
     options: GetOptions<I> = {},
   ): Promise<Picked<M, keyof Row<M>, I>> {
-    return this.#row("get", this.#keyed(id).include(options.include), options);
+    if (options.include !== undefined || options.tx !== undefined || this.#tx !== undefined) {
+      return this.#row("get", this.#keyed(id).include(options.include), options);
+    }
+    // Most calls are like this: their way is short, and they wait only where they have to.
+    const isText = typeof id === "string" && id.isWellFormed();
+    const key = isText ? id : this.#key(id);
+    let json: string | Promise<string>;
+    try {
+      this.#gets ??= this.#engine.gets(this.model.table);
+      json = this.#gets.get(key, !isText);
+      if (typeof json !== "string") json = await json;
+    } catch (error) {
+      throw rebuilt(error);
+    }
+    return rowReader<Picked<M, keyof Row<M>, I>>(this.#members)(JSON.parse(json)[0]);
   }
 
   /** The row of this key, or null. */

@@ -116,7 +116,7 @@ const SCALARS: Partial<Record<Shape["kind"], Read>> = {
   decimal: (json) => new Decimal(json.$numberDecimal),
   uuid: (json) => json.$uuid,
   object_id: (json) => new ObjectId(json.$oid),
-  datetime: (json) => readMoment(json.$date),
+  datetime: (json) => (typeof json === "number" ? new Date(json) : readMoment(json.$date)),
   date: (json) => json.$day,
   time: (json) => json.$time.replace(/\.0+$/, ""),
   bytes: (json) => readBytes(json.$binary),
