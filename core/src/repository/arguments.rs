@@ -93,6 +93,11 @@ impl Arguments {
         }
     }
 
+    /// All arguments that nobody took yet.
+    pub(super) fn document(&self) -> &Map {
+        &self.map
+    }
+
     /// The filter as it was written, if it is one.
     pub(super) fn filter(&self) -> Option<&Map> {
         self.map.get("filter").and_then(Value::as_map)

@@ -10,6 +10,7 @@ mod include;
 mod json;
 mod modify;
 mod page;
+mod plan;
 mod read;
 mod references;
 mod related;
@@ -17,6 +18,7 @@ mod related_filter;
 mod remove;
 mod rewrite;
 mod rowset;
+mod shape;
 mod stream;
 
 use std::sync::Arc;
@@ -162,6 +164,7 @@ pub struct Repository {
     /// The compiled insert of one row or many.
     insertion: Arc<Statement>,
     group: Arc<group::Group>,
+    plans: Arc<plan::Plans>,
 }
 
 impl Repository {
@@ -169,7 +172,7 @@ impl Repository {
         let by_key = Arc::new(read::statement_by_key(&database, &entity)?);
         let insert = Operation::Insert(Insert { entity: &entity, conflict: None });
         let insertion = Arc::new(database.backend().compile(&insert)?);
-        Ok(Self { database, entity, by_key, insertion, group: Arc::default() })
+        Ok(Self { database, entity, by_key, insertion, group: Arc::default(), plans: Arc::default() })
     }
 
     /// The entity.

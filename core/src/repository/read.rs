@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::arguments::{Arguments, Query, fields_in, key_equals, key_values, living};
 use super::include::compare;
+use super::plan::Prepared;
 use super::{Reply, Repository, RowSet, Verb};
 use crate::backend::{Operation, Select, Statement};
 use crate::database::Database;
@@ -222,13 +223,19 @@ impl Repository {
         self.run(lease, statement, query).await
     }
 
+    /// Executes a select that the engine answers alone.
+    async fn run_exact(&self, lease: &mut Lease, statement: Statement) -> Result<RowSet> {
+        let columns = Arc::clone(&statement.columns);
+        let rows = lease.session()?.query(statement).await?;
+        Ok(RowSet::new(&self.entity, columns, rows))
+    }
+
     /// Executes a compiled select and does the rest of it.
     pub(super) async fn run(&self, lease: &mut Lease, statement: Statement, query: &Query) -> Result<RowSet> {
-        let columns = Arc::clone(&statement.columns);
         if statement.is_exact() {
-            let rows = lease.session()?.query(statement).await?;
-            return Ok(RowSet::new(&self.entity, columns, rows));
+            return self.run_exact(lease, statement).await;
         }
+        let columns = Arc::clone(&statement.columns);
         let unsorted = statement.unsorted;
         // Not the query's filter: what the engine has checked may look at columns that are not here.
         let residual = statement.residual.clone().unwrap_or(Filter::All);
@@ -260,46 +267,44 @@ impl Repository {
             .with("limit", limit as usize)
     }
 
-    pub(super) async fn find(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let query = arguments.query(&self.entity)?;
-        arguments.finish()?;
-        Ok(Reply::Rows(self.select(&mut self.lease(Verb::Find, tx).await?, &query).await?))
+    /// The rows of a prepared select.
+    async fn rows_of(&self, lease: &mut Lease, prepared: Prepared) -> Result<RowSet> {
+        match prepared.query {
+            Some(query) => self.run(lease, prepared.statement, &query).await,
+            None => self.run_exact(lease, prepared.statement).await,
+        }
     }
 
-    pub(super) async fn find_one(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let mut query = arguments.query(&self.entity)?;
-        arguments.finish()?;
-        query.limit = Some(query.limit.unwrap_or(1).min(1));
-        let rows = self.select(&mut self.lease(Verb::FindOne, tx).await?, &query).await?;
+    pub(super) async fn find(&self, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let prepared = self.prepared(Verb::Find, arguments)?;
+        Ok(Reply::Rows(self.rows_of(&mut self.lease(Verb::Find, tx).await?, prepared).await?))
+    }
+
+    pub(super) async fn find_one(&self, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let prepared = self.prepared(Verb::FindOne, arguments)?;
+        let rows = self.rows_of(&mut self.lease(Verb::FindOne, tx).await?, prepared).await?;
         Ok(Reply::Row((!rows.is_empty()).then_some(rows)))
     }
 
-    pub(super) async fn count(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let mut query = arguments.query(&self.entity)?;
-        arguments.finish()?;
-        query.sort = Sort::default();
-        Ok(Reply::Count(self.count_rows(&query, tx).await?))
+    pub(super) async fn count(&self, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        Ok(Reply::Count(self.count_rows(Verb::Count, arguments, tx).await?))
     }
 
-    async fn count_rows(&self, query: &Query, tx: Option<&Transaction>) -> Result<u64> {
-        let statement = self.database.backend().compile(&Operation::Count(self.operation(query)))?;
+    pub(super) async fn exists(&self, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        Ok(Reply::Bool(self.count_rows(Verb::Exists, arguments, tx).await? > 0))
+    }
+
+    async fn count_rows(&self, verb: Verb, arguments: Arguments, tx: Option<&Transaction>) -> Result<u64> {
+        let prepared = self.prepared(verb, arguments)?;
         let mut lease = self.lease(Verb::Count, tx).await?;
-        if !statement.is_exact() {
-            return Ok(self.run(&mut lease, statement, query).await?.len() as u64);
+        if !prepared.statement.is_exact() {
+            return Ok(self.rows_of(&mut lease, prepared).await?.len() as u64);
         }
-        let rows = lease.session()?.query(statement).await?;
+        let rows = lease.session()?.query(prepared.statement).await?;
         match rows.cell(0, 0)?.to_value()? {
             Value::Int(count) => Ok(count as u64),
             other => Err(Error::internal(format!("a count came back as {}", other.type_name()))),
         }
-    }
-
-    pub(super) async fn exists(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let mut query = arguments.query(&self.entity)?;
-        arguments.finish()?;
-        query.sort = Sort::default();
-        query.limit = Some(1);
-        Ok(Reply::Bool(self.count_rows(&query, tx).await? > 0))
     }
 
     pub(super) async fn distinct(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
