@@ -8,11 +8,11 @@ attribute's own type, so comparisons check as `bool` (which every filter positio
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from .errors import InvalidQueryError
-from .filters import Fields, check_ordered, encode, inside, is_operators, test, translate
+from .filters import Fields, check_ordered, encode, inside, is_operators, leads_on, test, translate
 from .plan import Plan
 
 T = TypeVar("T")
@@ -86,19 +86,16 @@ class Column(Generic[T]):
 
     __slots__ = ("_path", "_plan", "_sort_key")
 
+    if not TYPE_CHECKING:
+
+        def __new__(cls, path="", stored="", plan=None):
+            """A column, of the class that looks inside where there is something."""
+            return object.__new__(_Parent if cls is Column and leads_on(plan) else cls)
+
     def __init__(self, path: str, stored: str, plan: Plan | None) -> None:
         self._sort_key = path
         self._path = stored
         self._plan = plan
-
-    if not TYPE_CHECKING:
-
-        def __getattribute__(self, name):
-            if not name.startswith("_"):
-                fields = inside(object.__getattribute__(self, "_plan"))
-                if fields is not None and name in fields:
-                    return self._child(name, fields[name].stored, fields[name].plan)
-            return object.__getattribute__(self, name)
 
     def __getattr__(self, name: str) -> Column[Any]:
         raise AttributeError(f"{self._sort_key!r} has no field {name!r} inside, and a column has no such method")
@@ -259,6 +256,21 @@ class Column(Generic[T]):
         return Expression({self._path: {"$regex": pattern, "$options": options} if options else {"$regex": pattern}})
 
 
+class _Parent(Column[T]):
+    """A column that others lie inside of. Only these pay for looking at every attribute that is asked for."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name):
+            if not name.startswith("_"):
+                fields = inside(object.__getattribute__(self, "_plan"))
+                if fields is not None and name in fields:
+                    return self._child(name, fields[name].stored, fields[name].plan)
+            return object.__getattribute__(self, name)
+
+
 def col(value: T | None) -> Column[T]:
     """The column behind `Model.field`, so that type checkers know its methods: `col(Resource.tags).contains("a")`.
 
@@ -270,13 +282,15 @@ def col(value: T | None) -> Column[T]:
     raise TypeError(f"col() takes an attribute of a model class such as Resource.name, got {value!r}")
 
 
-def compile_filters(filters: Iterable[Any], fields: Fields) -> dict[str, Any]:
+def compile_filters(filters: Sequence[Any], fields: Fields) -> dict[str, Any]:
     """All conditions as one filter in the operator language with stored names; empty for none.
 
     Raises:
         InvalidQueryError: for something that is no condition.
     """
     try:
+        if len(filters) == 1:
+            return _compile(filters[0], fields)
         parts = [_compile(one, fields) for one in filters]
     except RecursionError:
         raise InvalidQueryError("a filter is nested too deep, or holds itself") from None

@@ -49,18 +49,17 @@ def _pydantic_asks(depth: int) -> bool:
 
 def column_of(model: type[Any], name: str) -> Column[Any] | None:
     """The column of a field, None where the model has no such field."""
+    columns: dict[str, Column[Any]] = model.__farm_columns__
+    known = columns.get(name)
+    if known is not None or name not in model.__dict__.get("__pydantic_fields__", ()):
+        return known
     from .schema import complete, describe
 
-    info = model.__dict__.get("__pydantic_fields__", {}).get(name)
-    if info is None:
-        return None
-    columns: dict[str, Column[Any]] = model.__farm_columns__
-    if name not in columns:
-        complete(model)
-        info = model.model_fields[name]
-        plan = describe(info.annotation, info.metadata, config=model.model_config, stack=(model,))
-        columns[name] = Column(name, plan.options.column or name, plan)
-    return columns[name]
+    complete(model)
+    info = model.model_fields[name]
+    plan = describe(info.annotation, info.metadata, config=model.model_config, stack=(model,))
+    column = columns[name] = Column(name, plan.options.column or name, plan)
+    return column
 
 
 class Document(BaseModel, metaclass=DocumentMeta):

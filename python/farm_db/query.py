@@ -238,20 +238,20 @@ class Query(Generic[M]):
         Raises:
             InvalidQueryError: if a part of it is malformed.
         """
-        fields = self._repository.entity.fields
+        entity = self._repository.entity
         query: dict[str, Any] = {}
         if self._filters:
-            query["filter"] = compile_filters(self._filters, self._repository.entity.scope)
+            query["filter"] = compile_filters(self._filters, entity.scope)
         if self._search is not None:
             query["search"] = self._search
-        if sort := self._sort_keys(fields):
+        if self._sort and (sort := self._sort_keys(entity.fields)):
             query["sort"] = sort
         if self._limit is not None:
             query["limit"] = _count("limit", self._limit)
         if self._skip is not None:
             query["skip"] = _count("skip", self._skip)
         if self._fields:
-            query["fields"] = [self._repository.entity.stored_name(name) for name in self._fields]
+            query["fields"] = [entity.stored_name(name) for name in self._fields]
         if self._deleted:
             query["deleted"] = True
         if self._include:
@@ -268,6 +268,9 @@ class Query(Generic[M]):
         """The sort keys in a row; a pair of name and direction stays together."""
         parts: list[Any] = []
         for key in self._sort:
+            if isinstance(key, str):
+                parts.append(key)
+                continue
             is_list = isinstance(key, (list, tuple)) and not (len(key) == 2 and key[1] in (1, -1))
             parts += key if is_list else [key]
         return parts
