@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -367,6 +368,26 @@ async def test_a_get_that_meets_a_lock_waits_beside_the_loop(tmp_path: Path) -> 
         assert (await waiting).value == 8
     other.stdin.close()
     assert await other.wait() == 0
+
+
+@pytest.mark.only("sqlite")
+async def test_a_get_sees_what_another_process_committed_in_the_same_turn(db: Database, url: str) -> None:
+    """Gets in a row may share a transaction, which must not hide what was committed before the next of them."""
+    counters = db.repository(Counter)
+    row = await counters.create({"value": 0})
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    command = [sys.executable, "-c", OTHER_PROCESS, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:  # noqa: ASYNC220
+        assert other.stdin
+        assert other.stdout
+        for value in range(1, 200):
+            for _ in range(40):
+                await counters.get(row.id)
+            # Without a turn of the loop in between.
+            print(f"UPDATE counters SET value = {value} WHERE id = {row.id}", file=other.stdin, flush=True)
+            assert other.stdout.readline() == "done\n"
+            assert (await counters.get(row.id)).value == value
+        other.stdin.close()
 
 
 # Loops.

@@ -30,16 +30,17 @@ impl Opener {
 
 #[async_trait]
 impl Manager for Opener {
-    type Connection = Worker;
+    // In a box, because the pool moves it often.
+    type Connection = Box<Worker>;
 
-    async fn connect(&self) -> Result<Worker> {
+    async fn connect(&self) -> Result<Box<Worker>> {
         let (config, writer) = (Arc::clone(&self.config), self.writer);
         let name = if writer { "farm-db-writer" } else { "farm-db-reader" };
         let timeouts = Timeouts { statement: config.statement_timeout, busy: config.sqlite.busy_timeout };
-        Worker::start(name, timeouts, move || open(&config, writer)).await
+        Worker::start(name, timeouts, move || open(&config, writer)).await.map(Box::new)
     }
 
-    async fn close(&self, connection: Worker) {
+    async fn close(&self, connection: Box<Worker>) {
         connection.end().await;
     }
 }

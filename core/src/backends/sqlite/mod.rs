@@ -8,6 +8,7 @@ mod error;
 mod functions;
 mod info;
 mod introspect;
+mod kept;
 mod pace;
 mod prepared;
 mod rows;
@@ -144,7 +145,7 @@ impl Backend for Sqlite {
 
     fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Option<Box<dyn Rows>> {
         let connection = self.pool(Access::Read).try_acquire()?;
-        let rows = connection.at_once(|open| open.read(statement, parameters))?;
+        let rows = connection.at_once(|open, now| open.read(statement, parameters, now))?;
         Some(Box::new(rows))
     }
 

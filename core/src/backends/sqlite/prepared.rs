@@ -4,10 +4,12 @@
 use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ffi};
 
+use super::kept::Kept;
 use super::rows::SqliteRows;
 use crate::backend::Statement;
 use crate::backends::sql::plain_text;
@@ -20,16 +22,35 @@ const MOST: usize = 32;
 #[derive(Debug)]
 pub(super) struct Open {
     prepared: Vec<Prepared>,
-    pub(super) connection: Connection,
+    pub(super) kept: Kept,
+    connection: Connection,
 }
 
 impl Open {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { prepared: Vec::new(), connection }
+        Self { prepared: Vec::new(), kept: Kept::default(), connection }
     }
 
-    /// All rows of a select with these parameters; `None` where anything goes wrong.
-    pub(super) fn read(&mut self, statement: &Statement, parameters: &[Value]) -> Option<SqliteRows> {
+    /// The connection without a transaction of ours.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.kept.end(&self.connection);
+        &mut self.connection
+    }
+
+    /// How long the connection waits for locks of others.
+    pub(super) fn wait_for_locks(&self, span: Duration) -> Option<()> {
+        self.connection.busy_timeout(span).ok()
+    }
+
+    /// All rows of a select with these parameters; `None` where anything goes wrong. `now` is the time on any clock.
+    pub(super) fn read(&mut self, statement: &Statement, parameters: &[Value], now: Duration) -> Option<SqliteRows> {
+        self.kept.before_read(&self.connection, now);
+        let rows = self.rows(statement, parameters);
+        self.kept.after_read(&self.connection, rows.is_some());
+        rows
+    }
+
+    fn rows(&mut self, statement: &Statement, parameters: &[Value]) -> Option<SqliteRows> {
         let known = self.prepared.iter().position(|known| Arc::ptr_eq(&known.text, &statement.text));
         let place = if let Some(place) = known {
             place
@@ -46,7 +67,7 @@ impl Open {
 
 /// A statement of SQLite's that is ours alone.
 #[derive(Debug)]
-struct Prepared {
+pub(super) struct Prepared {
     text: Arc<str>,
     handle: NonNull<ffi::sqlite3_stmt>,
 }
@@ -55,7 +76,7 @@ struct Prepared {
 unsafe impl Send for Prepared {}
 
 impl Prepared {
-    fn new(connection: &Connection, text: &Arc<str>) -> Option<Self> {
+    pub(super) fn new(connection: &Connection, text: &Arc<str>) -> Option<Self> {
         let mut handle = std::ptr::null_mut();
         let (start, length) = (text.as_ptr().cast(), c_int::try_from(text.len()).ok()?);
         let flags = ffi::SQLITE_PREPARE_PERSISTENT;
@@ -66,6 +87,13 @@ impl Prepared {
         };
         let handle = NonNull::new(handle).filter(|_| code == ffi::SQLITE_OK)?;
         Some(Self { text: Arc::clone(text), handle })
+    }
+
+    /// Executes a statement without parameters and rows.
+    pub(super) fn execute(&mut self) -> Option<()> {
+        let running = Running { handle: self.handle.as_ptr(), _parameters: &[] };
+        // SAFETY: the statement is alive.
+        (unsafe { ffi::sqlite3_step(running.handle) } == ffi::SQLITE_DONE).then_some(())
     }
 
     fn read(&mut self, parameters: &[Value], mut rows: SqliteRows) -> Option<SqliteRows> {

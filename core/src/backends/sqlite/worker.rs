@@ -6,19 +6,27 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::kept::TERM;
 use super::pace::{BOUND, Pace};
 use super::prepared::Open;
 use crate::error::{Error, Kind, Result};
 use crate::fork::Call;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// What the thread is asked for.
+enum Task {
+    Job(Job),
+    /// To end a read transaction that its caller's thread keeps.
+    Watch,
+}
 
 /// Virtual-machine steps between two looks at [`Interrupt`]: some tens of microseconds.
 const STEPS_BETWEEN_CHECKS: i32 = 1000;
@@ -75,7 +83,7 @@ impl Drop for Left {
 /// A handle on the thread. Dropping it ends the thread when its jobs are done.
 #[derive(Debug)]
 pub(super) struct Worker {
-    jobs: Sender<Job>,
+    jobs: Sender<Task>,
     ended: oneshot::Receiver<()>,
     interrupt: Arc<Interrupt>,
     next_job: AtomicU64,
@@ -109,13 +117,39 @@ impl Drop for Wait<'_> {
     }
 }
 
+/// Does the jobs in their order until nobody can ask for more.
+fn serve<'a>(queue: &Receiver<Task>, lock: impl Fn() -> MutexGuard<'a, Option<Open>>) {
+    let mut watches = false;
+    loop {
+        let next = if watches { queue.recv_timeout(TERM) } else { queue.recv().map_err(RecvTimeoutError::from) };
+        let task = match next {
+            Ok(task) => Some(task),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let _call = Call::begin();
+        let mut place = lock();
+        let Some(open) = place.as_mut() else { return };
+        match task {
+            Some(Task::Job(job)) => job(open.connection()),
+            Some(Task::Watch) => watches = true,
+            None => {
+                // Where none was kept there may be none for long.
+                watches = open.kept.is_open();
+                open.kept.is_watched = watches;
+                open.connection();
+            }
+        }
+    }
+}
+
 impl Worker {
     /// Starts a thread and opens its connection there.
     pub(super) async fn start<F>(name: &str, timeouts: Timeouts, open: F) -> Result<Self>
     where
         F: FnOnce() -> Result<Connection> + Send + 'static,
     {
-        let (jobs, queue) = unbounded::<Job>();
+        let (jobs, queue) = unbounded::<Task>();
         let (opened, wait) = oneshot::channel();
         let (alive, ended) = oneshot::channel::<()>();
         let interrupt = Arc::new(Interrupt::new());
@@ -140,12 +174,7 @@ impl Worker {
             *lock() = Some(Open::new(opened_connection));
             if opened.send(Ok(())).is_ok() {
                 drop(opening);
-                while let Ok(job) = queue.recv() {
-                    let _call = Call::begin();
-                    if let Some(open) = lock().as_mut() {
-                        job(&mut open.connection);
-                    }
-                }
+                serve(&queue, &lock);
             }
             let _closing = Call::begin();
             drop(lock().take());
@@ -198,7 +227,7 @@ impl Worker {
             let _ = reply.send(outcome);
         };
         // A send fails only when the thread has ended; the reply is then dropped and the waiter sees it.
-        let _ = self.jobs.send(Box::new(run));
+        let _ = self.jobs.send(Task::Job(Box::new(run)));
         (job, wait)
     }
 
@@ -235,7 +264,7 @@ impl Worker {
 
     /// Runs a short read on the caller's thread, which saves two hand-overs between threads. `None` where it cannot be done
     /// at once: jobs are there, such reads take too long of late, this one was interrupted after [`BOUND`] or met a lock.
-    pub(super) fn at_once<T>(&self, read: impl FnOnce(&mut Open) -> Option<T>) -> Option<T> {
+    pub(super) fn at_once<T>(&self, read: impl FnOnce(&mut Open, Duration) -> Option<T>) -> Option<T> {
         if !self.pace.is_short() || self.jobs_left.load(Ordering::Acquire) > 0 {
             return None;
         }
@@ -248,12 +277,15 @@ impl Worker {
         let started = interrupt.started.elapsed();
         interrupt.deadline.store((started + bound).as_micros() as u64, Ordering::Relaxed);
         interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        open.connection.busy_timeout(Duration::ZERO).ok()?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(open)));
-        let restored = open.connection.busy_timeout(self.timeouts.busy);
+        open.wait_for_locks(Duration::ZERO)?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(open, started)));
+        let restored = open.wait_for_locks(self.timeouts.busy);
+        if open.kept.is_open() && !std::mem::replace(&mut open.kept.is_watched, true) {
+            let _ = self.jobs.send(Task::Watch);
+        }
         interrupt.current.store(0, Ordering::Relaxed);
         self.pace.took(interrupt.started.elapsed().saturating_sub(started));
-        restored.ok()?;
+        restored?;
         // Whatever went wrong, the thread tells it, or does better.
         outcome.ok()?
     }
