@@ -84,8 +84,11 @@ impl Repository {
 
     pub(super) fn checked_key(&self, id: Value) -> Result<Vec<Value>> {
         let entity = &self.entity;
-        let values = entity.key.iter().zip(key_values(entity, id)?);
-        values.map(|(position, value)| self.checked_key_part(&entity.fields[*position], value)).collect()
+        let mut values = key_values(entity, id)?;
+        for (position, value) in entity.key.iter().zip(&mut values) {
+            *value = self.checked_key_part(&entity.fields[*position], std::mem::take(value))?;
+        }
+        Ok(values)
     }
 
     /// Only the type counts: a key that breaks a constraint is simply not there.

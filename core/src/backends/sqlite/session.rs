@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::connection::{MAX_READ_AGE, Opener};
+use super::connection::{MAX_READ_AGE, Opener, with_few_pages};
 use super::encode::{bind, bind_native};
 use super::error::translate;
 use super::rows::SqliteRows;
@@ -188,7 +188,8 @@ impl Session for SqliteSession {
                 let sent = runtime.block_on(async { tokio::time::timeout(MAX_READ_AGE, send.send(batch)).await });
                 matches!(sent, Ok(Ok(())))
             };
-            if let Err(error) = stream_rows(connection, &statement, size, &interrupt, &deliver) {
+            let read = || stream_rows(connection, &statement, size, &interrupt, &deliver);
+            if let Err(error) = with_few_pages(connection, read) {
                 deliver(Err(error));
             }
             Ok(())
