@@ -19,6 +19,7 @@ mod schema;
 mod session;
 mod stream;
 mod task;
+mod text;
 mod values;
 
 use std::sync::{Arc, Mutex, PoisonError};

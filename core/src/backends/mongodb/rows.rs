@@ -1,4 +1,4 @@
-//! Rows out of documents: one pass over the BSON of each, scalars beside one block of text and bytes.
+//! Rows out of documents: one pass over the BSON of each, scalars beside one block of text and one of bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use mongodb::bson::raw::{RawBsonRef, RawDocument};
 use mongodb::bson::spec::BinarySubtype;
 
 use super::layout::{ID, Layout};
+use super::text;
 use super::values::{date_time, decimal, decode, float, whole};
 use crate::backend::{Cell, Rows};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType};
 use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value};
 
-/// A cell; what `Range` points to lies in the block.
+/// A cell; what `Range` points to lies in the text, that of `Bytes` in the bytes.
 #[derive(Clone, Debug)]
 enum Slot {
     Missing,
@@ -29,6 +30,9 @@ enum Slot {
     DateTime(DateTime),
     Date(Date),
     Time(Time),
+    /// A list, map or free value as tagged JSON.
+    Json(Range<usize>),
+    /// A default, or what tagged JSON cannot say.
     Value(Value),
 }
 
@@ -72,13 +76,17 @@ impl Reading {
 pub(super) struct MongoRows {
     reading: Arc<Reading>,
     slots: Vec<Slot>,
-    block: Vec<u8>,
+    text: String,
+    bytes: Vec<u8>,
+    /// Where the JSON of a value is made.
+    json: Vec<u8>,
     rows: usize,
 }
 
 impl MongoRows {
     pub(super) fn new(reading: &Arc<Reading>) -> Self {
-        Self { reading: Arc::clone(reading), slots: Vec::new(), block: Vec::new(), rows: 0 }
+        let reading = Arc::clone(reading);
+        Self { reading, slots: Vec::new(), text: String::new(), bytes: Vec::new(), json: Vec::new(), rows: 0 }
     }
 
     /// Reads one document.
@@ -128,33 +136,53 @@ impl MongoRows {
         Ok(())
     }
 
-    fn lay(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.block.len();
-        self.block.extend_from_slice(bytes);
-        start..self.block.len()
+    fn lay(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+
+    fn lay_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// A list, map or free value; `None` where the contract does not allow it there.
+    fn nested(&mut self, kind: &FieldType, value: RawBsonRef<'_>) -> Option<Slot> {
+        self.json.clear();
+        let written = text::write(Some(kind), value, 0, &mut self.json);
+        Some(match written.and_then(|()| std::str::from_utf8(&self.json).ok()) {
+            Some(json) => {
+                let start = self.text.len();
+                self.text.push_str(json);
+                Slot::Json(start..self.text.len())
+            }
+            None => Slot::Value(decode(Some(kind), value)?),
+        })
     }
 
     /// The cell of a value; `None` where the contract does not allow it there.
     fn slot(&mut self, kind: &FieldType, value: RawBsonRef<'_>) -> Option<Slot> {
         Some(match (kind, value) {
             (_, RawBsonRef::Null | RawBsonRef::Undefined) => Slot::Null,
-            (FieldType::Text, RawBsonRef::String(text)) => Slot::Text(self.lay(text.as_bytes())),
+            (FieldType::Text, RawBsonRef::String(text)) => Slot::Text(self.lay(text)),
             (FieldType::Int, value) => Slot::Int(whole(value)?),
             (FieldType::Float, value) => Slot::Float(float(value)?),
             (FieldType::Decimal, value) => {
                 let text = decimal(value)?;
-                Slot::Decimal(self.lay(text.as_bytes()))
+                Slot::Decimal(self.lay(&text))
             }
             (FieldType::Bool, RawBsonRef::Boolean(truth)) => Slot::Bool(truth),
             (FieldType::Uuid, RawBsonRef::Binary(binary)) if binary.subtype == BinarySubtype::Uuid => {
                 Slot::Uuid(Uuid::from_slice(binary.bytes).ok()?)
             }
-            (FieldType::Bytes, RawBsonRef::Binary(binary)) => Slot::Bytes(self.lay(binary.bytes)),
+            (FieldType::Bytes, RawBsonRef::Binary(binary)) => Slot::Bytes(self.lay_bytes(binary.bytes)),
             (FieldType::ObjectId, RawBsonRef::ObjectId(id)) => Slot::ObjectId(ObjectId(id.bytes())),
             (FieldType::DateTime, RawBsonRef::DateTime(moment)) => Slot::DateTime(date_time(moment)?),
             (FieldType::Date, RawBsonRef::String(text)) => Slot::Date(text.parse().ok()?),
             (FieldType::Time, RawBsonRef::String(text)) => Slot::Time(text.parse().ok()?),
-            (kind, value) if !kind.is_scalar() => Slot::Value(decode(Some(kind), value)?),
+            (kind, value) if !kind.is_scalar() => self.nested(kind, value)?,
             _ => return None,
         })
     }
@@ -173,22 +201,20 @@ impl Rows for MongoRows {
     }
 
     fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
-        let text = |range: &Range<usize>| {
-            std::str::from_utf8(&self.block[range.clone()]).map_err(|_| Error::internal("text that is not UTF-8"))
-        };
         Ok(match &self.slots[row * self.reading.columns.len() + column] {
             Slot::Missing | Slot::Null | Slot::Value(Value::Null) => Cell::Null,
             Slot::Bool(truth) => Cell::Bool(*truth),
             Slot::Int(number) => Cell::Int(*number),
             Slot::Float(number) => Cell::Float(*number),
-            Slot::Decimal(range) => Cell::Decimal(text(range)?),
-            Slot::Text(range) => Cell::Text(text(range)?),
-            Slot::Bytes(range) => Cell::Bytes(&self.block[range.clone()]),
+            Slot::Decimal(range) => Cell::Decimal(&self.text[range.clone()]),
+            Slot::Text(range) => Cell::Text(&self.text[range.clone()]),
+            Slot::Bytes(range) => Cell::Bytes(&self.bytes[range.clone()]),
             Slot::Uuid(uuid) => Cell::Uuid(*uuid),
             Slot::ObjectId(id) => Cell::ObjectId(*id),
             Slot::DateTime(moment) => Cell::DateTime(*moment),
             Slot::Date(date) => Cell::Date(*date),
             Slot::Time(time) => Cell::Time(*time),
+            Slot::Json(range) => Cell::Json(&self.text[range.clone()]),
             Slot::Value(value) => scalar(value),
         })
     }
