@@ -5,6 +5,8 @@ use pyo3::exceptions::{PyException, PyOverflowError, PyUnicodeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::collector;
+
 static FROM_NATIVE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The exception for a failure; if even that fails, the failure of making it.
@@ -16,7 +18,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         let context = crate::output::value(py, &Value::Map(error.context().clone()))?;
         Ok(PyErr::from_value(from_native.bind(py).call1((error.code(), error.to_string(), context))?))
     };
-    make().unwrap_or_else(|failure| failure)
+    collector::awake(py, make).unwrap_or_else(|failure| failure)
 }
 
 /// What went wrong while a Python object was read.

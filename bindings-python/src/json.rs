@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::shape::{Inner, Reader};
-use crate::{keys, output};
+use crate::{collector, keys, output};
 
 /// The object that `text` stands for.
 pub(crate) fn read<'py>(py: Python<'py>, text: &str, reader: &Reader, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
@@ -81,7 +81,7 @@ impl<'a, 'py> Seed<'a, 'py> {
     /// A value that is no container, through the field's function where there is one.
     fn scalar<E: serde::de::Error>(&self, object: Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, E> {
         match self.reader {
-            Reader::Call(function) => self.check(function.bind(self.py).call1((object,))),
+            Reader::Call(function) => self.check(collector::awake(self.py, || function.bind(self.py).call1((object,)))),
             _ => Ok(object),
         }
     }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::shape::{Inner, Reader};
-use crate::{keys, output};
+use crate::{collector, keys, output};
 
 /// The object that `value` stands for.
 pub(crate) fn read<'py>(py: Python<'py>, value: &Value, reader: &Reader, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
@@ -26,7 +26,10 @@ pub(crate) fn read<'py>(py: Python<'py>, value: &Value, reader: &Reader, as_dict
             }
             kind.collect(built)
         }
-        (Reader::Call(function), value) => function.bind(py).call1((output::value(py, value)?,)),
+        (Reader::Call(function), value) => {
+            let plain = output::value(py, value)?;
+            collector::awake(py, || function.bind(py).call1((plain,)))
+        }
         (_, value) => output::value(py, value),
     }
 }

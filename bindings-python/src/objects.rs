@@ -9,6 +9,7 @@ use farm_db_core::{Error, Result, RowSet};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::collector::Paused;
 use crate::shape::{Inner, Layout};
 
 /// Rows built before the clock is looked at again.
@@ -77,6 +78,8 @@ impl Objects {
                 return Ok(false);
             }
         }
+        // Looking for garbage among new objects, again and again, would take a third of the time.
+        let _paused = (self.rows.len() > SLICE).then(|| Paused::new(py));
         let list = self.built.get_or_insert_with(|| PyList::empty(py).unbind()).bind(py).clone();
         while self.next < self.rows.len() {
             let end = self.rows.len().min(self.next + SLICE);

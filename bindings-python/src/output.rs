@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use crate::{clock, keys};
+use crate::{clock, collector, keys};
 
 /// A class that is looked up once.
 struct Class(PyOnceLock<Py<PyAny>>, &'static str, &'static str);
@@ -31,19 +31,20 @@ static OBJECT_ID: Class = Class::new("farm_db.objectid", "ObjectId");
 
 /// A `decimal.Decimal` with the same digits and exponent.
 pub(crate) fn decimal<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    DECIMAL.get(py)?.call1((text,))
+    collector::awake(py, || DECIMAL.get(py)?.call1((text,)))
 }
 
 /// A `uuid.UUID`.
 pub(crate) fn uuid(py: Python<'_>, uuid: Uuid) -> PyResult<Bound<'_, PyAny>> {
     let keywords = PyDict::new(py);
     keywords.set_item(pyo3::intern!(py, "int"), uuid.as_u128())?;
-    UUID.get(py)?.call((), Some(&keywords))
+    collector::awake(py, || UUID.get(py)?.call((), Some(&keywords)))
 }
 
 /// A `farm_db.ObjectId`.
 pub(crate) fn object_id(py: Python<'_>, id: ObjectId) -> PyResult<Bound<'_, PyAny>> {
-    OBJECT_ID.get(py)?.call_method1(pyo3::intern!(py, "from_bytes"), (PyBytes::new(py, &id.0),))
+    let from_bytes = pyo3::intern!(py, "from_bytes");
+    collector::awake(py, || OBJECT_ID.get(py)?.call_method1(from_bytes, (PyBytes::new(py, &id.0),)))
 }
 
 fn decimal_value<'py>(py: Python<'py>, number: &BigDecimal) -> PyResult<Bound<'py, PyAny>> {

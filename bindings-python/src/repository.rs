@@ -8,7 +8,6 @@ use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Ve
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::collector::{self, Paused};
 use crate::error::{self, Failure};
 use crate::input;
 use crate::objects::{Objects, Shapes};
@@ -75,11 +74,11 @@ impl Repository {
         if self.layout.is_instance(object)? { self.layout.map(object) } else { input::value(object) }
     }
 
-    /// Instances as rows, each read and checked before the next is asked for; and whether all of them are quiet.
-    fn new_rows(&self, instances: &Bound<'_, PyAny>) -> PyResult<(NewRows, bool)> {
+    /// Instances as rows, each read and checked before the next is asked for.
+    fn new_rows(&self, instances: &Bound<'_, PyAny>) -> PyResult<NewRows> {
         let py = instances.py();
         let mut instances = instances.try_iter()?;
-        let (mut check, mut quiet, mut index) = (self.inner.check(), true, 0_usize);
+        let (mut check, mut index) = (self.inner.check(), 0_usize);
         while let Some(instance) = instances.next() {
             let record = self.layout.record(&instance?).map_err(|failure| match failure {
                 Failure::Core(failure) => {
@@ -87,17 +86,14 @@ impl Repository {
                 }
                 Failure::Host(error) => error,
             })?;
-            match check.push(record) {
-                Ok(row) => quiet = quiet && row.iter().all(collector::is_quiet),
-                Err(failure) => {
-                    let many = index > 0 || instances.next().is_some();
-                    let failure = if many { failure.with("row", index) } else { failure };
-                    return Err(error::to_python(py, &failure));
-                }
+            if let Err(failure) = check.push(record) {
+                let many = index > 0 || instances.next().is_some();
+                let failure = if many { failure.with("row", index) } else { failure };
+                return Err(error::to_python(py, &failure));
             }
             index += 1;
         }
-        Ok((check.finish(), quiet))
+        Ok(check.finish())
     }
 
     fn query(py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Map> {
@@ -137,7 +133,7 @@ impl Repository {
         instances: &Bound<'_, PyAny>,
         tx: Option<&Bound<'_, Transaction>>,
     ) -> PyResult<(Py<Operation>, Option<Py<PyAny>>)> {
-        let (rows, is_quiet) = self.new_rows(instances)?;
+        let rows = self.new_rows(instances)?;
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         let shapes = Arc::clone(&self.shapes);
         let foreseen = if layout.runs_code() { None } else { inner.foreseen(&rows) };
@@ -158,10 +154,7 @@ impl Repository {
             Ok(Reply::Nothing)
         })?;
         // While the database works; without a user's code in between, one turn of the loop is short enough.
-        let paused = is_quiet.then(|| Paused::new(py));
-        let built = objects.advance(py, Instant::now() + FOREVER);
-        drop(paused);
-        if let Err(error) = built {
+        if let Err(error) = objects.advance(py, Instant::now() + FOREVER) {
             Operation::cancel(operation.bind(py), None)?;
             return Err(error);
         }

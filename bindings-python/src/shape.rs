@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySequence, PySet, PyString, PyType};
 
 use crate::error::Failure;
-use crate::{input, instance, json, nested, output};
+use crate::{collector, input, instance, json, nested, output};
 
 /// How one value of a row becomes an object; `_native.pyi` has the forms that the package writes.
 pub(crate) enum Reader {
@@ -156,7 +156,10 @@ impl Reader {
             (reader, Cell::Json(text)) => json::read(py, text, reader, as_dict),
             (Self::Plain, cell) => output::scalar(py, cell),
             (reader, Cell::Value(value)) => nested::read(py, value, reader, as_dict),
-            (Self::Call(function), cell) => function.bind(py).call1((output::scalar(py, cell)?,)),
+            (Self::Call(function), cell) => {
+                let plain = output::scalar(py, cell)?;
+                collector::awake(py, || function.bind(py).call1((plain,)))
+            }
             (_, cell) => output::scalar(py, cell),
         }
     }
@@ -199,8 +202,9 @@ impl Sequence {
         let py = elements.py();
         Ok(match self {
             Self::List => elements.into_any(),
-            Self::Set => PySet::new(py, elements.iter())?.into_any(),
-            Self::FrozenSet => PyFrozenSet::new(py, elements.iter())?.into_any(),
+            // Elements may have a hash of their own.
+            Self::Set => collector::awake(py, || PySet::new(py, elements.iter()))?.into_any(),
+            Self::FrozenSet => collector::awake(py, || PyFrozenSet::new(py, elements.iter()))?.into_any(),
             Self::Tuple => elements.cast::<PySequence>()?.to_tuple()?.into_any(),
         })
     }
@@ -252,7 +256,8 @@ impl Inner {
             };
         let instance = instance::build(self.model.bind(py), &values, fields_set.as_any(), extra.as_ref())?;
         if self.post_init {
-            instance.call_method1(pyo3::intern!(py, "model_post_init"), (py.None(),))?;
+            let name = pyo3::intern!(py, "model_post_init");
+            collector::awake(py, || instance.call_method1(name, (py.None(),)))?;
         }
         Ok(instance)
     }
