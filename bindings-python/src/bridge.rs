@@ -20,16 +20,19 @@ use farm_db_core::turn::{BUDGET, Clock, EventLoop};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::early::Early;
 use crate::operation::Operation;
 use crate::reply::Outcome;
 
 /// How long the drain looks for another completion: about what a turn of the loop and two system calls cost.
 const PATIENCE: Duration = Duration::from_micros(20);
 
-/// A finished operation whose result waits for the loop's thread.
-pub(crate) struct Completion {
-    pub(crate) operation: Py<Operation>,
-    pub(crate) outcome: Outcome,
+/// What waits for the loop's thread.
+pub(crate) enum Completion {
+    /// The result of a finished operation.
+    Done(Py<Operation>, Outcome),
+    /// Rows of one that goes on.
+    Early(Arc<Early>),
 }
 
 /// What threads share with a loop.
@@ -180,17 +183,10 @@ impl Drop for LoopBridge {
 impl LoopBridge {
     fn work(&self, py: Python<'_>, until: Instant) -> PyResult<()> {
         let mut patient = false;
-        while let Some(mut completion) = self.queue.next(patient, until) {
-            let done = if completion.operation.get().is_pending() {
-                completion.outcome.advance(py, until)
-            } else {
-                // The caller has gone; nothing is built for nobody.
-                continue;
-            };
-            match done {
-                Some(result) => Operation::complete(completion.operation.bind(py), result)?,
-                // To the back, so that one large result does not hold up the small ones.
-                None => self.queue.queue.push(completion),
+        while let Some(completion) = self.queue.next(patient, until) {
+            // To the back, so that one large result does not hold up the small ones.
+            if let Some(more) = advance(py, completion, until)? {
+                self.queue.queue.push(more);
             }
             if Instant::now() > until {
                 break;
@@ -200,6 +196,21 @@ impl LoopBridge {
         }
         Ok(())
     }
+}
+
+/// Builds until `until`; what is left then. Where the caller has gone, nothing is built for nobody.
+fn advance(py: Python<'_>, completion: Completion, until: Instant) -> PyResult<Option<Completion>> {
+    match completion {
+        Completion::Done(operation, mut outcome) if operation.get().is_pending() => match outcome.advance(py, until) {
+            Some(result) => Operation::complete(operation.bind(py), result)?,
+            None => return Ok(Some(Completion::Done(operation, outcome))),
+        },
+        Completion::Early(early) if early.is_wanted() && !early.advance(py, until) => {
+            return Ok(Some(Completion::Early(early)));
+        }
+        Completion::Done(..) | Completion::Early(_) => {}
+    }
+    Ok(None)
 }
 
 fn several_processors() -> bool {

@@ -7,6 +7,7 @@
 mod bridge;
 mod clock;
 mod collector;
+mod early;
 mod engine;
 mod error;
 mod input;

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::collector::Paused;
+use crate::early::Early;
 use crate::shape::{Inner, Layout};
 
 /// Rows built before the clock is looked at again.
@@ -50,6 +51,8 @@ pub(crate) struct Objects {
     related: Vec<Branch>,
     built: Option<Py<PyList>>,
     next: usize,
+    /// Those that stand before them.
+    early: Option<Arc<Early>>,
 }
 
 /// The objects at the other end of a relation.
@@ -68,7 +71,17 @@ impl Objects {
             Ok(Branch { name: included.name, many: included.many, places: included.places, objects })
         };
         let related = rows.take_included().into_iter().map(branch).collect::<Result<_>>()?;
-        Ok(Self { rows, layout, related, built: None, next: 0 })
+        Ok(Self { related, ..Self::behind(None, rows, layout) })
+    }
+
+    /// Rows without related ones, whose objects go behind those in a list.
+    pub(crate) fn behind(built: Option<Py<PyList>>, rows: RowSet, layout: Layout) -> Self {
+        Self { rows, layout, related: Vec::new(), built, next: 0, early: None }
+    }
+
+    /// The same behind rows that came early.
+    pub(crate) fn after(self, early: Arc<Early>) -> Self {
+        Self { early: Some(early), ..self }
     }
 
     /// Builds on until all is built (true) or `until` has passed.
@@ -77,6 +90,13 @@ impl Objects {
             if !branch.objects.advance(py, until)? {
                 return Ok(false);
             }
+        }
+        if let Some(early) = self.early.take() {
+            if !early.advance(py, until) {
+                self.early = Some(early);
+                return Ok(false);
+            }
+            self.built = early.finish()?;
         }
         // Looking for garbage among new objects, again and again, would take a third of the time.
         let _paused = (self.rows.len() > SLICE).then(|| Paused::new(py));
@@ -117,8 +137,8 @@ impl Objects {
     }
 
     /// All objects; everything is built.
-    pub(crate) fn into_list(self, py: Python<'_>) -> Py<PyAny> {
-        self.list(py).into_any().unbind()
+    pub(crate) fn into_list(self, py: Python<'_>) -> Py<PyList> {
+        self.list(py).unbind()
     }
 
     /// The first object; everything is built, and there is one.

@@ -16,7 +16,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::bridge::{self, Completion, UnderWay};
+use crate::bridge::{self, Completion, LoopQueue, UnderWay};
+use crate::early::Early;
 use crate::reply::{Outcome, Reply};
 
 /// How long a result that is there at once may be built before its caller goes on.
@@ -54,14 +55,41 @@ fn cancelled(py: Python<'_>) -> PyErr {
     make().unwrap_or_else(|error| error)
 }
 
+/// An operation, and the loop that waits for it.
+pub(crate) struct Target {
+    operation: Py<Operation>,
+    queue: Arc<LoopQueue>,
+}
+
+impl Target {
+    /// Whether somebody still waits.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.operation.get().is_pending()
+    }
+
+    /// Has the loop's thread build rows that came early; any thread, no interpreter needed.
+    pub(crate) fn push(&self, early: &Arc<Early>) {
+        self.queue.push(Completion::Early(Arc::clone(early)));
+    }
+}
+
 /// Starts `work` on the core's executor; its result arrives on the loop that runs now, or is there at once.
 pub(crate) fn start<F>(py: Python<'_>, work: F) -> PyResult<Py<Operation>>
+where
+    F: Future<Output = farm_db_core::Result<Reply>> + Send + 'static,
+{
+    start_with(py, |_| work)
+}
+
+/// The same for work that hands over parts of its result before it ends.
+pub(crate) fn start_with<F>(py: Python<'_>, make: impl FnOnce(Target) -> F) -> PyResult<Py<Operation>>
 where
     F: Future<Output = farm_db_core::Result<Reply>> + Send + 'static,
 {
     let (event_loop, queue) = bridge::current(py)?;
     let operation = Operation::pending(py, event_loop)?;
     let target = operation.clone_ref(py);
+    let work = make(Target { operation: operation.clone_ref(py), queue: Arc::clone(&queue) });
     let under_way = UnderWay::new(&queue);
     // In a box, because it is moved often from here on.
     let work = Box::pin(work);
@@ -71,7 +99,7 @@ where
     };
     let later = Arc::clone(&queue);
     let deliver = move |outcome| {
-        later.push(Completion { operation: target, outcome });
+        later.push(Completion::Done(target, outcome));
         drop(under_way);
     };
     match turn::within(Arc::clone(&queue) as Arc<dyn EventLoop>, || runtime::start(work, deliver)) {
@@ -80,7 +108,7 @@ where
             let done = if queue.clock.has_time() { outcome.advance(py, Instant::now() + SLICE) } else { None };
             match done {
                 Some(result) => operation.get().lock().state = State::Done(result),
-                None => queue.push(Completion { operation: operation.clone_ref(py), outcome }),
+                None => queue.push(Completion::Done(operation.clone_ref(py), outcome)),
             }
         }
     }
@@ -100,7 +128,7 @@ pub(crate) fn finished<T>(
     }
     let (event_loop, queue) = bridge::current(py)?;
     let operation = Operation::pending(py, event_loop)?;
-    queue.push(Completion { operation: operation.clone_ref(py), outcome: Outcome::new(later(result)) });
+    queue.push(Completion::Done(operation.clone_ref(py), Outcome::new(later(result))));
     Ok(operation.into_any())
 }
 

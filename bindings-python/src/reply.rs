@@ -61,10 +61,10 @@ fn convert(py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
     match reply {
         Reply::Nothing | Reply::Row(None) => Ok(py.None()),
         Reply::Row(Some(objects)) => objects.first(py),
-        Reply::Rows(objects) => Ok(objects.into_list(py)),
+        Reply::Rows(objects) => Ok(objects.into_list(py).into_any()),
         Reply::Page(objects, next) => {
             let next = next.into_pyobject(py).map_or_else(|_| py.None(), Bound::unbind);
-            PyTuple::new(py, [objects.into_list(py), next]).map(|page| page.into_any().unbind())
+            PyTuple::new(py, [objects.into_list(py).into_any(), next]).map(|page| page.into_any().unbind())
         }
         Reply::Count(count) => Ok(count.into_pyobject(py)?.into_any().unbind()),
         Reply::Bool(truth) => Ok(truth.into_pyobject(py)?.to_owned().into_any().unbind()),

@@ -8,6 +8,7 @@ use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Ve
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::early::Early;
 use crate::error::{self, Failure};
 use crate::input;
 use crate::objects::{Objects, Shapes};
@@ -96,6 +97,25 @@ impl Repository {
         Ok(check.finish())
     }
 
+    /// The rows of a query, built while others are still on their way.
+    fn find(
+        &self,
+        py: Python<'_>,
+        query: Map,
+        layout: Layout,
+        tx: Option<&Bound<'_, Transaction>>,
+    ) -> PyResult<Py<Operation>> {
+        let (inner, shapes, tx) = (self.inner.clone(), Arc::clone(&self.shapes), Transaction::handle(tx));
+        operation::start_with(py, |target| {
+            let early = Early::new(&layout, target);
+            let taker = early.taker();
+            async move {
+                let rows = inner.find_early(query, taker, tx.as_ref()).await?;
+                Ok(Reply::Rows(Objects::new(rows, layout, &shapes)?.after(early)))
+            }
+        })
+    }
+
     fn query(py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Map> {
         input::dict(query).map_err(|failure| failure.to_python(py))
     }
@@ -158,7 +178,7 @@ impl Repository {
             Operation::cancel(operation.bind(py), None)?;
             return Err(error);
         }
-        Ok((operation, Some(objects.into_list(py))))
+        Ok((operation, Some(objects.into_list(py).into_any())))
     }
 
     #[pyo3(signature = (verb, arguments, tx))]
@@ -171,6 +191,9 @@ impl Repository {
     ) -> PyResult<Py<Operation>> {
         let verb = Verb::parse(verb).map_err(|failure| error::to_python(py, &failure))?;
         let arguments = self.arguments(arguments).map_err(|failure| failure.to_python(py))?;
+        if verb == Verb::Find {
+            return self.find(py, arguments, self.layout.clone(), tx);
+        }
         let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
         let shapes = Arc::clone(&self.shapes);
         operation::start(py, async move { shaped(inner.call(verb, arguments, tx.as_ref()).await?, layout, &shapes) })
@@ -203,10 +226,7 @@ impl Repository {
         query: &Bound<'_, PyDict>,
         tx: Option<&Bound<'_, Transaction>>,
     ) -> PyResult<Py<Operation>> {
-        let query = Self::query(py, query)?;
-        let (inner, layout, tx) = (self.inner.clone(), self.layout.as_dict(), Transaction::handle(tx));
-        let shapes = Arc::clone(&self.shapes);
-        operation::start(py, async move { shaped(inner.call(Verb::Find, query, tx.as_ref()).await?, layout, &shapes) })
+        self.find(py, Self::query(py, query)?, self.layout.as_dict(), tx)
     }
 
     #[pyo3(signature = (query, batch, tx))]

@@ -239,7 +239,8 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
     chance = random.Random(1)
     async with opened(wire.url, max_size=2) as database:
         wide = database.repository(Wide)
-        await wide.create_many([{"id": number, "text": f"{number} " * 200} for number in range(200)])
+        # So many that the first are built while the last are on their way.
+        await wide.create_many([{"id": number, "text": f"{number} " * 20} for number in range(2000)])
         before = wire.proxy.passed["to_client"]
         whole = await wide.find(sort="id")
         size = wire.proxy.passed["to_client"] - before
@@ -250,7 +251,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(wire: Wire
             with wire.proxy.rule(rule):
                 try:
                     found = (
-                        [row async for row in wide.find(sort="id").stream(batch=20)]
+                        [row async for row in wide.find(sort="id").stream(batch=200)]
                         if streams
                         else await wide.find(sort="id")
                     )

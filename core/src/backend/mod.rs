@@ -5,6 +5,7 @@
 //! cannot do is a documented fact in [`Capabilities`]; code asks it instead of asking which database this is.
 
 mod capabilities;
+mod early;
 mod introspection;
 mod operation;
 mod rows;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
+pub use early::Early;
 pub use introspection::Introspection;
 pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 pub use rows::{Cell, Rows, ValueRows};

@@ -112,6 +112,8 @@ pub struct Statement {
     pub native: Option<Arc<dyn Any + Send + Sync>>,
     /// The entity's field types by returned column, for decoding; empty where nothing is returned.
     pub kinds: Arc<[crate::schema::FieldType]>,
+    /// Who takes rows while others are still on their way.
+    pub early: Option<super::Early>,
 }
 
 impl Statement {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::rowset::EarlyRows;
 use crate::error::{Error, Result};
 use crate::query::{Comparison, Filter, MAX_WORDS, Sort, Test, Update, Words, words};
 use crate::schema::{Entity, Path};
@@ -16,11 +17,13 @@ pub(super) struct Arguments {
     written: Option<Map>,
     /// Whether the call is part of a transaction.
     inside: bool,
+    /// Who takes rows of a find while others are still on their way.
+    pub(super) early: Option<Arc<EarlyRows>>,
 }
 
 impl Arguments {
     pub(super) fn new(map: Map, verb: &'static str, inside: bool) -> Self {
-        Self { map, verb, written: None, inside }
+        Self { map, verb, written: None, inside, early: None }
     }
 
     fn wrong(&self, name: &str, wanted: &str) -> Error {

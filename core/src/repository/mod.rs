@@ -29,7 +29,7 @@ use self::arguments::Arguments;
 pub use self::create::{Check, NewRows};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::read::Key;
-pub use self::rowset::{Included, RowSet, WriteCell};
+pub use self::rowset::{EarlyRows, Included, RowSet, WriteCell};
 pub use self::stream::RowStream;
 use crate::backend::{Access, Insert, Operation, Statement};
 use crate::database::Database;
@@ -182,18 +182,33 @@ impl Repository {
 
     /// Calls a verb.
     pub async fn call(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
+        self.route(verb, Arguments::new(arguments, verb.name(), tx.is_some()), tx).await
+    }
+
+    /// `find`, whose rows go to `early` while others are still on their way; the reply has those behind them. Where all of them
+    /// are needed first, such as for related rows, the reply has them all.
+    pub async fn find_early(&self, arguments: Map, early: Arc<EarlyRows>, tx: Option<&Transaction>) -> Result<RowSet> {
+        let mut arguments = Arguments::new(arguments, Verb::Find.name(), tx.is_some());
+        arguments.early = Some(early);
+        match self.route(Verb::Find, arguments, tx).await? {
+            Reply::Rows(rows) => Ok(rows),
+            _ => Err(Error::internal("find answered no rows")),
+        }
+    }
+
+    async fn route(&self, verb: Verb, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
         match if tx.is_none() { self.database.route(verb.access()) } else { None } {
             None => self.call_here(verb, arguments, tx).await,
             Some(route) => route.with(self.call_here(verb, arguments, tx)).await,
         }
     }
 
-    async fn call_here(&self, verb: Verb, arguments: Map, tx: Option<&Transaction>) -> Result<Reply> {
-        let mut arguments = Arguments::new(arguments, verb.name(), tx.is_some());
+    async fn call_here(&self, verb: Verb, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
         self.resolve_related(&mut arguments, tx).await?;
         match self.take_includes(verb, &mut arguments)? {
             None => self.dispatch(verb, arguments, tx).await,
             Some(wanted) => {
+                arguments.early = None;
                 route::keep_together();
                 let reply = self.dispatch(verb, arguments, tx).await?;
                 Box::pin(self.include(reply, wanted, tx)).await

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Query, fields_in, key_equals, key_values, living};
 use super::include::compare;
 use super::plan::Prepared;
-use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Operation, Select, Statement};
+use super::{EarlyRows, Reply, Repository, RowSet, Verb};
+use crate::backend::{Early, Operation, Select, Statement};
 use crate::database::Database;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
@@ -278,8 +278,19 @@ impl Repository {
         }
     }
 
-    pub(super) async fn find(&self, arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
-        let prepared = self.prepared(Verb::Find, arguments)?;
+    /// What hands rows of a statement over with the names of their columns.
+    fn early(&self, taker: Arc<EarlyRows>, columns: &Arc<[usize]>) -> Early {
+        let (entity, columns) = (Arc::clone(&self.entity), Arc::clone(columns));
+        Early::new(move |rows| taker(rows.map(|rows| RowSet::new(&entity, Arc::clone(&columns), rows))))
+    }
+
+    pub(super) async fn find(&self, mut arguments: Arguments, tx: Option<&Transaction>) -> Result<Reply> {
+        let early = arguments.early.take();
+        let mut prepared = self.prepared(Verb::Find, arguments)?;
+        let statement = &mut prepared.statement;
+        if statement.is_exact() {
+            statement.early = early.map(|early| self.early(early, &statement.columns));
+        }
         Ok(Reply::Rows(self.rows_of(&mut self.lease(Verb::Find, tx).await?, prepared).await?))
     }
 

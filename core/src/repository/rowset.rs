@@ -16,6 +16,10 @@ pub struct RowSet {
     included: Vec<Included>,
 }
 
+/// What takes rows of a find while others are still on their way: `Some` are the next ones, `None` says that nothing counts
+/// that came before. Called by whichever thread reads them, it must not wait.
+pub type EarlyRows = dyn Fn(Option<RowSet>) + Send + Sync;
+
 /// The rows at the other end of a relation, each once, and which belong to which row.
 pub struct Included {
     /// The relation's name.

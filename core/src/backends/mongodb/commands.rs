@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::{Stream, StreamExt};
 use mongodb::ClientSession;
 use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::error::Error as DriverError;
+use mongodb::error::{Error as DriverError, Result as DriverResult};
 use mongodb::options::{FindOptions, ReturnDocument};
+use mongodb::raw_batch_cursor::RawBatch;
 
 use super::client::Store;
 use super::compile::{Command, Plan};
@@ -15,13 +17,16 @@ use super::layout::ID;
 use super::rows::MongoRows;
 use super::session::{Done, explained, free_document, with_deadline};
 use super::task::Wanted;
-use crate::backend::{Rows, ValueRows};
+use crate::backend::{Early, Rows, Statement, ValueRows};
 use crate::backends::deadline::unknown;
 use crate::error::{Error, Kind, Result};
 use crate::value::{Map, Value};
 
 /// Where the numbers of counted keys lie: `{_id: entity, value: the last one}`.
 pub(super) const COUNTERS: &str = "_farm_counters";
+/// So many documents come with one answer of the server: enough for most finds, and soon enough that objects can be made of
+/// them while the next are on their way.
+const BATCH: u32 = 1000;
 /// How often an upsert looks again when another one was faster.
 const UPSERT_ATTEMPTS: usize = 10;
 
@@ -86,10 +91,10 @@ pub(super) async fn query(
     store: Arc<Store>,
     mut session: Transaction,
     plan: Arc<Plan>,
-    parameters: Vec<Value>,
+    statement: Statement,
     wanted: Wanted,
 ) -> Done<Box<dyn Rows>> {
-    let outcome = query_here(&store, &mut session, &plan, &parameters, &wanted).await;
+    let outcome = query_here(&store, &mut session, &plan, &statement, &wanted).await;
     (session, outcome)
 }
 
@@ -97,9 +102,10 @@ async fn query_here(
     store: &Store,
     session: &mut Transaction,
     plan: &Plan,
-    parameters: &[Value],
+    statement: &Statement,
     wanted: &Wanted,
 ) -> Result<Box<dyn Rows>> {
+    let early = statement.early.as_ref();
     let documents = documents(store, plan);
     let failed = |error: DriverError| translate(&error, Some(&plan.layout));
     let mut rows = MongoRows::new(&plan.reading);
@@ -110,20 +116,15 @@ async fn query_here(
             return Ok(if none { Box::new(rows) } else { Box::new(ValueRows::new(vec![vec![Value::Int(0)]])) });
         }
         Command::Find { filter, keyed, .. } => {
-            let filter = find_filter(plan, filter, *keyed, parameters)?;
-            let find = documents.find(filter).with_options(find_options(store, &plan.command, None));
+            let filter = find_filter(plan, filter, *keyed, &statement.parameters)?;
+            let find = documents.find(filter).with_options(find_options(store, &plan.command, Some(BATCH)));
+            Early::begin(early);
             if let Some(session) = session.as_deref_mut() {
-                let mut cursor = find.session(&mut *session).await.map_err(failed)?;
-                while cursor.advance(session).await.map_err(failed)? {
-                    rows.push(cursor.current())?;
-                    wanted.check()?;
-                }
+                let mut cursor = find.session(&mut *session).batch().await.map_err(failed)?;
+                collect(cursor.stream(session), &mut rows, plan, early, wanted).await?;
             } else {
-                let mut cursor = find.await.map_err(failed)?;
-                while cursor.advance().await.map_err(failed)? {
-                    rows.push(cursor.current())?;
-                    wanted.check()?;
-                }
+                let cursor = find.batch().await.map_err(failed)?;
+                collect(cursor, &mut rows, plan, early, wanted).await?;
             }
         }
         Command::Count { filter, limit, skip } => {
@@ -143,22 +144,15 @@ async fn query_here(
             // The group's `_id` stands where the reading looks for the column.
             let shape = doc! { "$replaceWith": distinct_shape(name) };
             let pipeline = pipeline.into_iter().chain([shape]);
-            let mut action = documents.aggregate(pipeline).with_type::<RawDocumentBuf>();
+            let mut action = documents.aggregate(pipeline);
             if let Some(timeout) = store.timeout {
                 action = action.max_time(timeout);
             }
             if let Some(session) = session.as_deref_mut() {
-                let mut cursor = action.session(&mut *session).await.map_err(failed)?;
-                while cursor.advance(session).await.map_err(failed)? {
-                    rows.push(cursor.current())?;
-                    wanted.check()?;
-                }
+                let mut cursor = action.session(&mut *session).batch().await.map_err(failed)?;
+                collect(cursor.stream(session), &mut rows, plan, None, wanted).await?;
             } else {
-                let mut cursor = action.await.map_err(failed)?;
-                while cursor.advance().await.map_err(failed)? {
-                    rows.push(cursor.current())?;
-                    wanted.check()?;
-                }
+                collect(action.batch().await.map_err(failed)?, &mut rows, plan, None, wanted).await?;
             }
         }
         Command::Upsert { .. } => push(&mut rows, upsert(store, session, plan).await?.as_ref())?,
@@ -168,6 +162,31 @@ async fn query_here(
         Command::Insert { .. } => return Err(Error::internal("an insert gives no rows")),
     }
     Ok(Box::new(rows))
+}
+
+/// Reads all documents of a cursor.
+async fn collect(
+    mut batches: impl Stream<Item = DriverResult<RawBatch>> + Unpin,
+    rows: &mut MongoRows,
+    plan: &Plan,
+    early: Option<&Early>,
+    wanted: &Wanted,
+) -> Result<()> {
+    let failed = |error: DriverError| translate(&error, Some(&plan.layout));
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(failed)?;
+        for document in batch.doc_slices().map_err(failed)? {
+            let document = document.map_err(|error| malformed(&error))?;
+            Early::offer(early, rows, || MongoRows::new(&plan.reading));
+            rows.push(document.as_document().ok_or_else(|| malformed(&"a batch holds what is no document"))?)?;
+        }
+        wanted.check()?;
+    }
+    Ok(())
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> Error {
+    Error::backend(format!("mongodb: {error}"))
 }
 
 /// `{name: value}`, nested where the name is a path into the key.

@@ -76,6 +76,7 @@ fn statement(entity: &Entity, layout: Layout, columns: &Arc<[usize]>, command: C
         unsorted: false,
         kinds,
         native: Some(Arc::new(Plan { layout, reading, command })),
+        early: None,
     }
 }
 

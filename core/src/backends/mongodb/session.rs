@@ -234,13 +234,10 @@ impl Session for MongoSession {
         let plan = plan(&statement)?;
         if plan.command.writes() {
             return self
-                .write(move |store, session| {
-                    commands::query(store, session, plan, statement.parameters, Wanted::default())
-                })
+                .write(move |store, session| commands::query(store, session, plan, statement, Wanted::default()))
                 .await;
         }
-        self.read(move |store, session, wanted| commands::query(store, session, plan, statement.parameters, wanted))
-            .await
+        self.read(move |store, session, wanted| commands::query(store, session, plan, statement, wanted)).await
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64> {

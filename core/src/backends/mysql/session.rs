@@ -31,7 +31,7 @@ use super::rows::MysqlRows;
 use super::stream::MysqlStream;
 use super::values::Parameter;
 use super::{insert, native};
-use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -129,6 +129,8 @@ async fn fetch(connection: &mut MySqlConnection, statement: &Statement, persiste
     let query = query_with(AssertSqlSafe(Arc::clone(&statement.text)), arguments).persistent(persistent);
     let mut rows = MysqlRows::new(&statement.kinds);
     let (mut affected, mut last_id, mut malformed) = (0, 0, None);
+    let early = statement.early.as_ref();
+    Early::begin(early);
     let mut stream = connection.fetch_many(query);
     while let Some(item) = stream.try_next().await? {
         match item {
@@ -137,7 +139,10 @@ async fn fetch(connection: &mut MySqlConnection, statement: &Statement, persiste
                 last_id = done.last_insert_id();
             }
             // The rest of the answer is read all the same, so that the connection can go on.
-            Either::Right(row) => malformed = malformed.or(rows.push(&row).err()),
+            Either::Right(row) => {
+                Early::offer(early, &mut rows, || MysqlRows::new(&statement.kinds));
+                malformed = malformed.or(rows.push(&row).err());
+            }
         }
     }
     Ok(Fetched { rows: malformed.map_or(Ok(rows), Err), affected, last_id })

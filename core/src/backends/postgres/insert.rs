@@ -72,6 +72,7 @@ fn of_number(text: &Arc<str>, number: i64) -> Statement {
         unsorted: false,
         native: None,
         kinds: Arc::new([FieldType::Int]),
+        early: None,
     }
 }
 

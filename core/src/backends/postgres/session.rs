@@ -27,7 +27,7 @@ use super::rows::PostgresRows;
 use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
-use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -80,13 +80,18 @@ async fn fetch(connection: &mut PgConnection, statement: &Statement, persistent:
     let query = query_with(AssertSqlSafe(Arc::clone(&statement.text)), arguments).persistent(persistent);
     let mut rows = PostgresRows::new(&statement.kinds);
     let mut affected = 0;
+    let early = statement.early.as_ref();
+    Early::begin(early);
     let mut stream = connection.fetch_many(query);
     let mut malformed = None;
     while let Some(item) = stream.try_next().await? {
         match item {
             Either::Left(done) => affected += done.rows_affected(),
             // The rest of the answer is read all the same, so that the connection can go on.
-            Either::Right(row) => malformed = malformed.or(rows.push(&row).err()),
+            Either::Right(row) => {
+                Early::offer(early, &mut rows, || PostgresRows::new(&statement.kinds));
+                malformed = malformed.or(rows.push(&row).err());
+            }
         }
     }
     Ok(Fetched { rows: malformed.map_or(Ok(rows), Err), affected })

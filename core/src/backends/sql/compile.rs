@@ -40,7 +40,16 @@ pub(in crate::backends) fn all_columns(entity: &Entity) -> Arc<[usize]> {
 fn statement(entity: &Entity, text: String, parameters: Vec<Value>, columns: &Arc<[usize]>) -> Statement {
     let kinds = columns.iter().map(|column| entity.fields[*column].kind.clone()).collect();
     let columns = Arc::clone(columns);
-    Statement { text: text.into(), parameters, columns, residual: None, unsorted: false, kinds, native: None }
+    Statement {
+        text: text.into(),
+        parameters,
+        columns,
+        residual: None,
+        unsorted: false,
+        kinds,
+        native: None,
+        early: None,
+    }
 }
 
 /// A select without its column list: what stands behind the table.

@@ -184,6 +184,7 @@ mod tests {
                 residual: None,
                 unsorted: false,
                 native: None,
+                early: None,
                 kinds: [FieldType::Int].into(),
             };
             Self { open: Open::new(connection), statement, now: Duration::ZERO }

@@ -12,7 +12,7 @@ use super::encode::{bind, bind_native};
 use super::error::translate;
 use super::rows::SqliteRows;
 use super::worker::Interrupt;
-use crate::backend::{RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Early, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::sql::for_column;
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -120,8 +120,17 @@ fn with_prepared<T>(
 
 fn fetch_all(connection: &Connection, statement: &Statement, interrupt: &Interrupt) -> Result<SqliteRows> {
     with_prepared(connection, &statement.text, &statement.parameters, interrupt, |prepared| {
+        let early = statement.early.as_ref();
+        let limit = if early.is_some() { Early::PART } else { usize::MAX };
         let mut source = prepared.raw_query();
-        SqliteRows::fetch(&mut source, &statement.kinds, usize::MAX, interrupt).map(|(rows, _)| rows)
+        Early::begin(early);
+        loop {
+            let (mut rows, ended) = SqliteRows::fetch(&mut source, &statement.kinds, limit, interrupt)?;
+            if ended {
+                return Ok(rows);
+            }
+            Early::offer(early, &mut rows, || SqliteRows::new(&statement.kinds, 1));
+        }
     })
 }
 

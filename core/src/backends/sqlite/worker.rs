@@ -174,7 +174,7 @@ impl Worker {
             *lock() = Some(Open::new(opened_connection));
             if opened.send(Ok(())).is_ok() {
                 drop(opening);
-                serve(&queue, &lock);
+                serve(&queue, lock);
             }
             let _closing = Call::begin();
             drop(lock().take());
