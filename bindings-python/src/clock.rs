@@ -124,8 +124,16 @@ struct Memory {
 pub(crate) struct Parts {
     pub(crate) day: (i32, u32, u32),
     pub(crate) time: (u32, u32, u32, u32),
-    /// Whether that is UTC; a `datetime` without a zone counts as such.
-    pub(crate) is_utc: bool,
+    pub(crate) zone: Zone,
+}
+
+/// Whose clock that is.
+#[derive(PartialEq)]
+pub(crate) enum Zone {
+    /// `datetime.UTC` itself, the first time that it shows this.
+    Utc,
+    None,
+    Other,
 }
 
 /// The parts of an object of exactly the type `datetime`; `None` for others, and where this interpreter has another layout.
@@ -140,6 +148,12 @@ pub(crate) fn read(object: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     Ok(is_known.then(|| parts(object, api)))
 }
 
+/// Whether an object is the `datetime` that [`datetime`] makes of a moment; `false` where that cannot be seen.
+pub(crate) fn is_moment(object: &Bound<'_, PyAny>, moment: DateTime) -> PyResult<bool> {
+    let Some(Parts { day, time, zone: Zone::Utc }) = read(object)? else { return Ok(false) };
+    Ok(day == moment.date().civil() && time == moment.time().clock())
+}
+
 /// Whether a `datetime` has the size of [`Memory`], and a known moment stands in it where it should.
 fn has_known_layout(py: Python<'_>) -> PyResult<bool> {
     let api = api(py)?;
@@ -148,8 +162,8 @@ fn has_known_layout(py: Python<'_>) -> PyResult<bool> {
     if sample.get_type().getattr("__basicsize__")?.extract::<usize>()? != size_of::<Memory>() {
         return Ok(false);
     }
-    let Parts { day, time, is_utc } = parts(&sample, api);
-    Ok(day == (3210, 11, 29) && time == (13, 47, 58, 654_321) && is_utc)
+    let Parts { day, time, zone } = parts(&sample, api);
+    Ok(day == (3210, 11, 29) && time == (13, 47, 58, 654_321) && zone == Zone::Utc)
 }
 
 /// Reads the memory of a `datetime` of the known layout.
@@ -157,12 +171,17 @@ fn parts(object: &Bound<'_, PyAny>, api: &Api) -> Parts {
     let memory = object.as_ptr().cast::<Memory>();
     // SAFETY: the object is alive and of exactly the type `datetime`, which has this layout; the zone is read only where
     // there is one.
-    let (data, zone) = unsafe { ((*memory).data, if (*memory).has_zone == 0 { None } else { Some((*memory).zone) }) };
+    let (data, fold, zone) =
+        unsafe { ((*memory).data, (*memory).fold, if (*memory).has_zone == 0 { None } else { Some((*memory).zone) }) };
     let [century, year, month, day, hour, minute, second, high, middle, low] = data.map(u32::from);
     Parts {
         day: ((century << 8 | year) as i32, month, day),
         time: (hour, minute, second, high << 16 | middle << 8 | low),
-        is_utc: zone.is_none_or(|zone| zone == api.utc),
+        zone: match zone {
+            None => Zone::None,
+            Some(zone) if zone == api.utc && fold == 0 => Zone::Utc,
+            Some(_) => Zone::Other,
+        },
     }
 }
 

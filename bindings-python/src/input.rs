@@ -252,8 +252,10 @@ fn moment(object: &Bound<'_, PyAny>, kind: &clock::Kind) -> Outcome<Value> {
         }
         clock::Kind::DateTime => {
             let (local, is_utc) = match clock::read(object)? {
-                Some(clock::Parts { day: (year, month, day), time: (hour, minute, second, micro), is_utc }) => {
+                Some(clock::Parts { day: (year, month, day), time: (hour, minute, second, micro), zone }) => {
                     let date = Date::from_civil(year, month, day)?;
+                    // Without a zone it counts as UTC.
+                    let is_utc = zone != clock::Zone::Other;
                     (DateTime::from_parts(date, Time::from_clock(hour, minute, second, micro)?), is_utc)
                 }
                 None => (DateTime::from_parts(date()?, time()?), false),

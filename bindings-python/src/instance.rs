@@ -3,7 +3,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PySet, PyType};
 
 /// A new instance of `model` with `values` as its `__dict__`.
 pub(crate) fn build<'py>(
@@ -26,6 +26,16 @@ pub(crate) fn build<'py>(
     set(&instance, pyo3::intern!(py, "__pydantic_extra__"), extra.map_or(none.bind(py), |extra| extra.as_any()))?;
     set(&instance, pyo3::intern!(py, "__pydantic_private__"), none.bind(py))?;
     Ok(instance)
+}
+
+/// The `__dict__` of an instance.
+pub(crate) fn values<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    Ok(instance.getattr(pyo3::intern!(instance.py(), "__dict__"))?.cast_into::<PyDict>()?)
+}
+
+/// Notes which fields of an instance are set.
+pub(crate) fn set_fields_set(instance: &Bound<'_, PyAny>, names: &Bound<'_, PySet>) -> PyResult<()> {
+    set(instance, pyo3::intern!(instance.py(), "__pydantic_fields_set__"), names.as_any())
 }
 
 /// `object.__setattr__`, past the model's own.

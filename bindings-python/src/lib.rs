@@ -7,6 +7,7 @@
 mod bridge;
 mod clock;
 mod collector;
+mod creation;
 mod early;
 mod engine;
 mod error;
@@ -20,6 +21,7 @@ mod operation;
 mod output;
 mod reply;
 mod repository;
+mod settle;
 mod shape;
 mod transaction;
 
@@ -30,6 +32,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::bridge::LoopBridge;
+    #[pymodule_export]
+    use super::creation::Creation;
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]

@@ -1,13 +1,13 @@
 //! The verbs of an entity as Python sees them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use farm_db_core::repository::{JsonShape, NewRows};
-use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Verb, runtime};
+use farm_db_core::repository::JsonShape;
+use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Verb};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::creation::Creation;
 use crate::early::Early;
 use crate::error::{self, Failure};
 use crate::input;
@@ -16,12 +16,6 @@ use crate::operation::{self, Operation};
 use crate::reply::Reply;
 use crate::shape::{Inner, Layout};
 use crate::transaction::Transaction;
-
-/// From so many rows on it matters where their memory is given back.
-const MANY: usize = 256;
-
-/// Longer than building takes.
-const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// The verbs of one entity.
 #[pyclass(frozen, module = "farm_db._native")]
@@ -33,7 +27,7 @@ pub(crate) struct Repository {
 }
 
 /// The core's reply as one that Python objects are built from.
-fn shaped(reply: CoreReply, layout: Layout, shapes: &Shapes) -> Result<Reply> {
+pub(crate) fn shaped(reply: CoreReply, layout: Layout, shapes: &Shapes) -> Result<Reply> {
     Ok(match reply {
         CoreReply::Nothing => Reply::Nothing,
         CoreReply::Row(row) => Reply::Row(row.map(|row| Objects::new(row, layout, shapes)).transpose()?),
@@ -73,28 +67,6 @@ impl Repository {
 
     fn record_map(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
         if self.layout.is_instance(object)? { self.layout.map(object) } else { input::value(object) }
-    }
-
-    /// Instances as rows, each read and checked before the next is asked for.
-    fn new_rows(&self, instances: &Bound<'_, PyAny>) -> PyResult<NewRows> {
-        let py = instances.py();
-        let mut instances = instances.try_iter()?;
-        let (mut check, mut index) = (self.inner.check(), 0_usize);
-        while let Some(instance) = instances.next() {
-            let record = self.layout.record(&instance?).map_err(|failure| match failure {
-                Failure::Core(failure) => {
-                    error::to_python(py, &failure.with("row", index).with("entity", self.inner.entity().name.as_str()))
-                }
-                Failure::Host(error) => error,
-            })?;
-            if let Err(failure) = check.push(record) {
-                let many = index > 0 || instances.next().is_some();
-                let failure = if many { failure.with("row", index) } else { failure };
-                return Err(error::to_python(py, &failure));
-            }
-            index += 1;
-        }
-        Ok(check.finish())
     }
 
     /// The rows of a query, built while others are still on their way.
@@ -146,39 +118,9 @@ impl Repository {
         Ok(operation.into_any())
     }
 
-    #[pyo3(signature = (instances, tx))]
-    fn create_many(
-        &self,
-        py: Python<'_>,
-        instances: &Bound<'_, PyAny>,
-        tx: Option<&Bound<'_, Transaction>>,
-    ) -> PyResult<(Py<Operation>, Option<Py<PyAny>>)> {
-        let rows = self.new_rows(instances)?;
-        let (inner, layout, tx) = (self.inner.clone(), self.layout.clone(), Transaction::handle(tx));
-        let shapes = Arc::clone(&self.shapes);
-        let foreseen = if layout.runs_code() { None } else { inner.foreseen(&rows) };
-        let Some(foreseen) = foreseen else {
-            let operation = operation::start(py, async move {
-                let rows = inner.insert(rows, tx.as_ref()).await?;
-                shaped(CoreReply::Rows(rows), layout, &shapes)
-            })?;
-            return Ok((operation, None));
-        };
-        let mut objects = Objects::new(foreseen, layout, &shapes).map_err(|failure| error::to_python(py, &failure))?;
-        let operation = operation::start(py, async move {
-            let rows = inner.insert(rows, tx.as_ref()).await?;
-            if rows.len() >= MANY {
-                // Giving back so much memory takes time, for which nobody has to wait.
-                runtime::handle().spawn_blocking(move || drop(rows));
-            }
-            Ok(Reply::Nothing)
-        })?;
-        // While the database works; without a user's code in between, one turn of the loop is short enough.
-        if let Err(error) = objects.advance(py, Instant::now() + FOREVER) {
-            Operation::cancel(operation.bind(py), None)?;
-            return Err(error);
-        }
-        Ok((operation, Some(objects.into_list(py).into_any())))
+    #[pyo3(signature = (records, tx))]
+    fn create_many(&self, records: &Bound<'_, PyAny>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Creation> {
+        Creation::new(records, &self.inner, &self.layout, &self.shapes, Transaction::handle(tx))
     }
 
     #[pyo3(signature = (verb, arguments, tx))]

@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySequence, PySet, PyString, PyType};
 
 use crate::error::Failure;
-use crate::{collector, input, instance, json, nested, output};
+use crate::{collector, input, instance, json, nested, output, settle};
 
 /// How one value of a row becomes an object; `_native.pyi` has the forms that the package writes.
 pub(crate) enum Reader {
@@ -150,7 +150,7 @@ impl Reader {
     }
 
     /// The object for a cell.
-    fn read<'py>(&self, py: Python<'py>, cell: Cell<'_>, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn read<'py>(&self, py: Python<'py>, cell: Cell<'_>, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
         match (self, cell) {
             (_, Cell::Null) => Ok(py.None().into_bound(py)),
             (reader, Cell::Json(text)) => json::read(py, text, reader, as_dict),
@@ -311,14 +311,17 @@ pub(crate) struct Layout {
     fields: Arc<[Option<usize>]>,
     /// All attributes with None, in the order of the entity: a copy is filled sooner than an empty dict grows.
     blank: Arc<PyOnceLock<Py<PyDict>>>,
+    /// Whether each field of the entity is one of the shape, and none of the shape is missing.
+    is_whole: bool,
     as_dict: bool,
 }
 
 impl Layout {
     pub(crate) fn new(shape: &Arc<Inner>, entity: &Entity) -> Self {
         let place = |name: &str| shape.fields.iter().position(|field| field.stored == name);
-        let fields = entity.fields.iter().map(|field| place(&field.name)).collect();
-        Self { shape: Arc::clone(shape), fields, blank: Arc::new(PyOnceLock::new()), as_dict: false }
+        let fields: Arc<[_]> = entity.fields.iter().map(|field| place(&field.name)).collect();
+        let is_whole = fields.len() == shape.fields.len() && fields.iter().all(Option::is_some);
+        Self { shape: Arc::clone(shape), fields, blank: Arc::new(PyOnceLock::new()), is_whole, as_dict: false }
     }
 
     /// The same, making dicts.
@@ -355,10 +358,53 @@ impl Layout {
         blank.bind(py).copy()
     }
 
+    /// The object of a row of all columns.
+    pub(crate) fn build<'py>(&self, py: Python<'py>, row: &[Value]) -> PyResult<Bound<'py, PyAny>> {
+        let values = self.blank(py)?;
+        for (place, value) in self.fields.iter().zip(row) {
+            let Some(field) = place.map(|place| &self.shape.fields[place]) else { continue };
+            values.set_item(field.attribute.bind(py), settle::read(py, value, &field.reader)?)?;
+        }
+        self.shape.finish(py, values, None, self.as_dict)
+    }
+
+    /// The attributes and readers in the order of the entity, where all of them are there.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&Py<PyString>, &Reader)> {
+        self.fields
+            .iter()
+            .flatten()
+            .map(|place| (&self.shape.fields[*place].attribute, &self.shape.fields[*place].reader))
+    }
+
+    /// The attributes of an instance that has no others than a row would give it, in the same order, and nothing else that a
+    /// row would not.
+    pub(crate) fn values_in_order<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = instance.py();
+        let is_plain = self.is_whole && !self.shape.post_init && !self.shape.extra;
+        if !is_plain || !instance.get_type().is(self.shape.model.bind(py)) {
+            return Ok(None);
+        }
+        let values = instance::values(instance)?;
+        let in_order = values.iter().zip(self.attributes()).all(|((name, _), (attribute, _))| name.is(attribute));
+        Ok((in_order && values.len() == self.fields.len()).then_some(values))
+    }
+
+    /// Notes that all fields of an instance are set, as they are in one that was read.
+    pub(crate) fn mark_all_set(&self, instance: &Bound<'_, PyAny>) -> PyResult<()> {
+        instance::set_fields_set(instance, self.shape.all_set.bind(instance.py()))
+    }
+
+    /// Gives an instance the key that the database has counted for it.
+    pub(crate) fn set_key(&self, instance: &Bound<'_, PyAny>, position: usize, key: i64) -> PyResult<()> {
+        let Some(field) = self.fields[position].map(|place| &self.shape.fields[place]) else { return Ok(()) };
+        let py = instance.py();
+        instance::values(instance)?.set_item(field.attribute.bind(py), field.reader.read(py, Cell::Int(key), false)?)
+    }
+
     /// An instance as a record of the entity.
     pub(crate) fn record(&self, instance: &Bound<'_, PyAny>) -> Result<Record, Failure> {
         let py = instance.py();
-        let values = instance.getattr(pyo3::intern!(py, "__dict__"))?.cast_into::<PyDict>().map_err(PyErr::from)?;
+        let values = instance::values(instance)?;
         let mut record = Record::with_capacity(self.fields.len());
         for place in self.fields.iter() {
             let value = match place.map(|place| &self.shape.fields[place]) {

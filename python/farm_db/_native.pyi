@@ -88,11 +88,8 @@ class Repository:
 
     def get(self, id: Any, tx: Transaction | None) -> Any:
         """The instance where it can be read at once, else what to await for it."""
-    def create_many(
-        self, instances: Iterable[Any], tx: Transaction | None
-    ) -> tuple[Awaitable[Any], list[Any] | None]:
-        """Instances of the shape's model, checked and inserted in one atomic unit. Returns what to await and, where they are
-        known before it ends, the stored rows as instances; else they are what is awaited."""
+    def create_many(self, records: Iterable[Any], tx: Transaction | None) -> Creation:
+        """Instances of the shape's model, to be checked and inserted in one atomic unit; see `Creation`."""
     def call(self, verb: str, arguments: Mapping[str, Any], tx: Transaction | None) -> Awaitable[Any]:
         """Any verb. Rows come as instances, a page as (instances, next cursor or None). Under "record"/"records" an
         instance of the shape's model is taken by its shape; a dict by stored names."""
@@ -101,6 +98,24 @@ class Repository:
     def dicts(self, query: Mapping[str, Any], tx: Transaction | None) -> Awaitable[list[dict[str, Any]]]:
         """The rows of `find` as dicts of attribute name to Python value (nested models as dicts)."""
     def stream(self, query: Mapping[str, Any], batch: int, tx: Transaction | None) -> Stream: ...
+
+@final
+class Creation:
+    """Rows on their way into the database. `take` until it is true, await what `insert` gives, then `rows`; in the end
+    `close`. After an error of `take` or `insert`, await what `undo` gives."""
+
+    def take(self) -> bool:
+        """Takes records for a slice of the loop's time; whether there are no more. Many are inserted meanwhile."""
+    def room(self) -> Awaitable[None] | None:
+        """What to wait for before the next slice; None for a turn of the loop."""
+    def insert(self) -> Awaitable[list[Any] | None]:
+        """The rows as instances, where making them runs code that may need what the database makes; else None."""
+    def rows(self) -> list[Any] | None:
+        """The rows as instances; None where a slice of the loop's time did not do."""
+    def undo(self) -> Awaitable[Any] | None:
+        """What ends when nothing is left of the rows that were inserted; None where there are none."""
+    def close(self) -> None:
+        """Gives up what is still under way."""
 
 @final
 class Stream:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from asyncio import sleep
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from .errors import InvalidQueryError, InvalidValueError, UnknownFieldError
+from .errors import FarmDbError, InvalidQueryError, InvalidValueError, UnknownFieldError
 from .filters import is_operators, update_of
 from .values import deep_contents, shown
 
 if TYPE_CHECKING:
+    from . import _native
     from .entity import Entity
     from .model import Document
+    from .selection import Data
 
 M = TypeVar("M", bound="Document")
+
+_MODEL_VALIDATE = BaseModel.model_validate.__func__  # type: ignore[attr-defined]
 
 
 def invalid(model: type[BaseModel], error: ValidationError) -> InvalidValueError:
@@ -64,6 +70,47 @@ def record_of(model: type[M], data: M | BaseModel | Mapping[str, Any]) -> M:
     if isinstance(data, Mapping):
         return validated(model, dict(data))
     raise InvalidValueError(f"expected a {model.__name__}, a schema or a dict, got {type(data).__name__}")
+
+
+def records_of(model: type[M], records: Iterable[M | Data]) -> Iterator[M]:
+    """The instances that a caller wants stored, one after the other, so that none lives longer than it has to.
+
+    Raises:
+        InvalidValueError: if the validators refuse one.
+    """
+    if getattr(model.model_validate, "__func__", None) is not _MODEL_VALIDATE:
+        yield from (record_of(model, data) for data in records)
+        return
+    validate = model.__pydantic_validator__.validate_python
+    for data in records:
+        # What `record_of` does about a dict, without the calls in between.
+        if type(data) is not dict:
+            yield record_of(model, data)
+            continue
+        try:
+            # In no variable, so that nobody else has it when it is taken.
+            yield validate(data.copy(), by_alias=True, by_name=True)
+        except ValidationError as error:
+            raise invalid(model, error) from error
+
+
+async def created(creation: _native.Creation) -> list[Any]:
+    """The rows of a `create_many`, which leaves the loop its turns meanwhile."""
+    try:
+        while not creation.take():
+            await (creation.room() or sleep(0))
+        rows = await creation.insert()
+        while rows is None and (rows := creation.rows()) is None:
+            await (creation.room() or sleep(0))
+    except Exception:
+        if undone := creation.undo():
+            with suppress(FarmDbError):
+                await undone
+        raise
+    else:
+        return rows
+    finally:
+        creation.close()
 
 
 def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .filters import array_filters_of, listed, mapped, update_of
 from .mixins import AuditMixin
 from .page import Page
 from .query import Query, Related, SortLike, paths_of
-from .records import changes_of, record_of
+from .records import changes_of, created, record_of, records_of
 from .selection import ALL, ArrayFilters, Data, Selection
 from .values import PLAIN
 
@@ -310,15 +310,15 @@ class Repository(Generic[M]):
     async def create_many(self, records: Iterable[M | Data], *, tx: Transaction | None = None) -> list[M]:
         """Inserts all or none of the rows and returns them as they were stored.
 
+        The records are taken in slices, between which the event loop goes on. Of many, the first are inserted while the
+        next are validated, so that a generator of any length needs no memory beside the rows that are returned.
+
         Raises:
             InvalidValueError: if a record does not fit the model.
             UniqueViolationError: if a row with a key or a unique value of one of them exists.
         """
-        # One after the other, so that none lives longer than its row takes to be read.
-        instances = (record_of(self.model, data) for data in records)
-        operation, foreseen = self._native.create_many(instances, None if tx is None else tx._native)
-        stored = await operation
-        return stored if foreseen is None else foreseen
+        creation = self._native.create_many(records_of(self.model, records), None if tx is None else tx._native)
+        return await created(creation)
 
     async def update(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -43,15 +43,12 @@ class Validating:
 
     async def get(self, id: Any, tx: _native.Transaction | None) -> Any:
         """`get`, validated."""
-        return self._row(await self._native.get(id, tx))
+        found = self._native.get(id, tx)
+        return self._row(found if found.__class__ is self._model else await found)
 
-    def create_many(self, instances: Iterable[Any], tx: _native.Transaction | None) -> tuple[Awaitable[Any], None]:
-        """`create_many`, validated; nothing is foreseen."""
-        return self._created(*self._native.create_many(instances, tx)), None
-
-    async def _created(self, operation: Awaitable[Any], foreseen: list[Any] | None) -> list[Any]:
-        stored = await operation
-        return [self._row(row) for row in (stored if foreseen is None else foreseen)]
+    def create_many(self, records: Iterable[Any], tx: _native.Transaction | None) -> ValidatingCreation:
+        """`create_many`, validated."""
+        return ValidatingCreation(self._native.create_many(records, tx), self)
 
     async def call(self, verb: str, arguments: Mapping[str, Any], tx: _native.Transaction | None) -> Any:
         """Any verb; the rows of its reply validated, unless only some fields were asked for."""
@@ -78,6 +75,26 @@ def _checked(row: Any) -> Any:
         one_or_all = [_checked(one) for one in rows] if isinstance(rows, list) else rows and _checked(rows)
         checked.__dict__[name] = one_or_all
     return checked
+
+
+class ValidatingCreation:
+    """Created rows that are validated in the end."""
+
+    def __init__(self, native: _native.Creation, repository: Validating) -> None:
+        self._native = native
+        self._repository = repository
+        self.take, self.room, self.undo, self.close = native.take, native.room, native.undo, native.close
+
+    async def insert(self) -> list[Any] | None:
+        """The rows, where they are known only now."""
+        return self._checked(await self._native.insert())
+
+    def rows(self) -> list[Any] | None:
+        """The rows."""
+        return self._checked(self._native.rows())
+
+    def _checked(self, rows: list[Any] | None) -> list[Any] | None:
+        return None if rows is None else [self._repository._row(row) for row in rows]
 
 
 class ValidatingStream:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, PrivateAttr, field_validator, model_validator
 
 from farm_db import Database, Document, Field
 from support import Counter, opened
@@ -25,7 +27,12 @@ class Inner(BaseModel):
     at: datetime | None = None
 
 
-class Everything(Document, table="everything"):
+class Level(Enum):
+    LOW = "low"
+    HIGH = "high"
+
+
+class Plain(Document, table="plain"):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     text: str = "text"
     number: float = 0.0
@@ -37,6 +44,11 @@ class Everything(Document, table="everything"):
     free: Any = None
     metadata: dict[str, Any] = {}
     inner: Inner | None = None
+
+
+class Everything(Plain, table="everything"):
+    """With a private attribute its instances are made by code of the model."""
+
     _seen: int = PrivateAttr(default=3)
 
 
@@ -51,19 +63,21 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 async def db(url: str) -> AsyncGenerator[Database]:
-    async with opened(url, [Counter, Everything]) as database:
+    async with opened(url, [Counter, Everything, Plain, Odd]) as database:
         yield database
 
 
-def shown(one: Everything) -> tuple[str, object, object, str]:
+def shown(one: Plain) -> tuple[object, ...]:
     """All that tells two instances apart; equal moments of other zones differ here."""
-    return repr(one), one.model_fields_set, one._seen, one.model_dump_json()
+    private = one._seen if isinstance(one, Everything) else one.__pydantic_private__
+    return repr(one), one.model_fields_set, private, one.model_dump_json(), list(vars(one))
 
 
+@pytest.mark.parametrize("model", [Plain, Everything])
 @pytest.mark.parametrize("form", ["dict", "instance"])
-async def test_create_many_returns_what_get_returns(db: Database, form: str) -> None:
-    everything = db.repository(Everything)
-    records = [Everything(**one) if form == "instance" else one for one in RECORDS]
+async def test_create_many_returns_what_get_returns(db: Database, form: str, model: type[Plain]) -> None:
+    everything = db.repository(model)
+    records = [model(**one) if form == "instance" else one for one in RECORDS]
     made = await everything.create_many(records)
     for one in made:
         stored = await everything.get(one.id)
@@ -97,3 +111,75 @@ async def test_an_instance_of_the_caller_stays_as_it_is(db: Database) -> None:
     assert not any(one is mine for one in (made, *also))
     assert [one.value for one in (made, *also)] == [1, 1, 2]
     assert all(one.id is not None for one in (made, *also))
+
+
+SHARED = ["shared"]
+
+
+class Odd(Document, table="odd"):
+    """Validators that give what others have too."""
+
+    id: int = Field(primary_key=True)
+    tags: list[str] = Field(default_factory=lambda: SHARED)
+    free: Any = None
+    level: Level = Level.LOW
+    colours: list[Level] = []
+
+    @field_validator("free")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        return SHARED if value == "shared" else value
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keeps(cls, value: Any, handler: Any) -> Any:
+        made = handler(value)
+        if made.free == "kept":
+            KEPT.append(made)
+        return made
+
+
+KEPT: list[Odd] = []
+
+
+async def test_what_validators_share_stays_theirs(db: Database) -> None:
+    odd = db.repository(Odd)
+    KEPT.clear()
+    given: list[Any] = [{"id": 1}, {"id": 2, "free": "shared"}, {"id": 3, "free": "kept"}, Odd(id=4, free={"a": [1]})]
+    made = await odd.create_many(given)
+    assert made == await odd.find(sort="id")
+    assert [repr(one) for one in made] == [repr(one) for one in await odd.find(sort="id")]
+    made[0].tags.append("mine")
+    made[1].free.append("mine")
+    made[3].free["a"].append(2)
+    assert SHARED == ["shared"]
+    assert given[3].free == {"a": [1]}
+    assert KEPT[0] is not made[2]
+    assert KEPT[0].model_fields_set == {"id", "free"}
+
+
+async def test_an_instance_that_only_a_generator_had(db: Database) -> None:
+    odd = db.repository(Odd)
+    made = await odd.create_many(Odd(id=n, free={"n": [n]}, colours=[Level.HIGH]) for n in range(700))
+    stored = await odd.find(sort="id")
+    assert made == stored
+    assert [repr(one) for one in made] == [repr(one) for one in stored]
+    assert {one.__class__ for one in made} == {Odd}
+    assert made[0].model_fields_set == stored[0].model_fields_set
+
+
+async def test_a_subclass_of_the_caller_and_what_it_has_besides(db: Database) -> None:
+    class More(Odd, abstract=True):
+        @cached_property
+        def doubled(self) -> int:
+            return 2 * self.id
+
+    def instances() -> Iterator[Odd]:
+        for number in range(3):
+            one = More(id=number)
+            assert one.doubled == 2 * number
+            yield one
+
+    made = await db.repository(Odd).create_many(instances())
+    assert [type(one) for one in made] == [Odd] * 3
+    assert ["doubled" in vars(one) for one in made] == [False] * 3

@@ -14,27 +14,25 @@ use crate::value::{DateTime, Map, Value};
 /// Rows that have been checked and are about to be inserted.
 pub struct NewRows(Arc<Vec<Vec<Value>>>);
 
-/// Makes [`NewRows`] of records, one after the other, while each is at hand.
-pub struct Check<'a> {
-    repository: &'a Repository,
-    backend: Arc<dyn Backend>,
-    now: DateTime,
-    rows: Vec<Vec<Value>>,
+impl From<Vec<Vec<Value>>> for NewRows {
+    /// Rows that a [`Check`] has made.
+    fn from(rows: Vec<Vec<Value>>) -> Self {
+        Self(Arc::new(rows))
+    }
 }
 
-impl Check<'_> {
-    /// Adds a record: defaults and automatic fields filled in, everything checked. Returns the row that the database will
-    /// give back.
-    pub fn push(&mut self, record: Record) -> Result<&[Value]> {
-        let checked = self.repository.entity.check_insert(record, self.now)?;
-        let row = self.repository.as_stored(&*self.backend, checked)?;
-        self.rows.push(row);
-        Ok(self.rows.last().map_or(&[], Vec::as_slice))
-    }
+/// Makes rows of records that are inserted together.
+pub struct Check {
+    repository: Repository,
+    backend: Arc<dyn Backend>,
+    now: DateTime,
+}
 
-    /// All rows.
-    pub fn finish(self) -> NewRows {
-        NewRows(Arc::new(self.rows))
+impl Check {
+    /// The row that the database will give back of a record: defaults and automatic fields filled in, everything checked.
+    pub fn row(&self, record: Record) -> Result<Vec<Value>> {
+        let checked = self.repository.entity.check_insert(record, self.now)?;
+        self.repository.as_stored(&*self.backend, checked)
     }
 }
 
@@ -42,21 +40,17 @@ impl Repository {
     /// Inserts records, all or none; returns the rows as they are stored.
     pub async fn create_many(&self, records: Vec<Record>, tx: Option<&Transaction>) -> Result<RowSet> {
         let many = records.len() > 1;
-        let mut check = self.check();
-        for (index, record) in records.into_iter().enumerate() {
-            check.push(record).map_err(|error| if many { error.with("row", index) } else { error })?;
-        }
-        self.insert(check.finish(), tx).await
+        let check = self.check();
+        let placed = |(index, record): (usize, Record)| {
+            check.row(record).map_err(|error| if many { error.with("row", index) } else { error })
+        };
+        let rows = records.into_iter().enumerate().map(placed).collect::<Result<Vec<_>>>()?;
+        self.insert(rows.into(), tx).await
     }
 
     /// Begins to check records that will be inserted together.
-    pub fn check(&self) -> Check<'_> {
-        Check { repository: self, backend: self.database.backend(), now: DateTime::now(), rows: Vec::new() }
-    }
-
-    /// What [`Self::insert`] of these rows will return; `None` where the database counts the keys.
-    pub fn foreseen(&self, rows: &NewRows) -> Option<RowSet> {
-        self.counted_key().is_none().then(|| self.row_set(Arc::clone(&rows.0)))
+    pub fn check(&self) -> Check {
+        Check { repository: self.clone(), backend: self.database.backend(), now: DateTime::now() }
     }
 
     /// Inserts rows, all or none; returns them as they are stored.
@@ -64,13 +58,22 @@ impl Repository {
         if rows.is_empty() {
             return Ok(self.row_set(rows));
         }
-        let keys = self.insert_rows(Statement::clone(&self.insertion), &rows, tx).await?;
+        let keys = self.insert_checked(&rows, tx).await?;
         if self.counted_key().is_some() {
             for (row, key) in Arc::make_mut(&mut rows).iter_mut().zip(keys) {
                 self.fill_counted_key(row, key);
             }
         }
         Ok(self.row_set(rows))
+    }
+
+    /// Inserts rows, all or none; the key of each where the database counts it.
+    pub async fn insert_for_keys(&self, NewRows(rows): NewRows, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
+        if rows.is_empty() { Ok(Vec::new()) } else { self.insert_checked(&rows, tx).await }
+    }
+
+    async fn insert_checked(&self, rows: &Arc<Vec<Vec<Value>>>, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
+        self.insert_rows(Statement::clone(&self.insertion), rows, tx).await
     }
 
     /// A checked row as the database will give it back.
@@ -89,7 +92,8 @@ impl Repository {
         stored.map_err(|error| error.under(&field.name).with("field", field.name.as_str()))
     }
 
-    fn counted_key(&self) -> Option<usize> {
+    /// The position of the key that the database counts.
+    pub fn counted_key(&self) -> Option<usize> {
         let is_counted = |position: &usize| self.entity.fields[*position].generated == Some(Generated::AutoIncrement);
         self.entity.key.iter().copied().find(is_counted)
     }

@@ -5,6 +5,7 @@ mod aggregate;
 mod arguments;
 mod cascade;
 mod create;
+mod feed;
 mod group;
 mod include;
 mod json;
@@ -27,6 +28,7 @@ use futures_util::future::BoxFuture;
 
 use self::arguments::Arguments;
 pub use self::create::{Check, NewRows};
+pub use self::feed::{Fed, Feed};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::read::Key;
 pub use self::rowset::{EarlyRows, Included, RowSet, WriteCell};
