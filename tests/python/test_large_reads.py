@@ -66,12 +66,14 @@ async def test_a_large_find_leaves_the_loop_its_turns_and_equals_a_stream(db: Da
             pauses.append(time.perf_counter() - began)
 
     ticking = asyncio.create_task(tick())
+    began = time.perf_counter()
     found = await readings.find(sort="id")
+    took = time.perf_counter() - began
     ticking.cancel()
     assert len(pauses) > 20, "it was built in one turn"
     # One slice takes less than a millisecond; the machine may have others to care for.
     assert sorted(pauses)[len(pauses) // 2] < 0.05
-    assert max(pauses) < 0.5
+    assert max(pauses) < took / 2
     assert [row.id for row in found] == list(range(ROWS))
     assert found == [row async for row in readings.find(sort="id").stream(batch=100)]
     assert [row.model_dump() for row in found[::997]] == [reading(number) for number in range(ROWS)[::997]]
