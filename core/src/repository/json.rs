@@ -219,19 +219,23 @@ fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn write_datetime(moment: DateTime, out: &mut Vec<u8>) {
-    let mut text = moment.to_string();
-    if moment.time().clock().3 == 0 {
-        text.replace_range(19..26, "");
+    let text = moment.ascii();
+    out.push(b'"');
+    match text.strip_suffix(b".000000Z") {
+        Some(whole) => {
+            out.extend_from_slice(whole);
+            out.push(b'Z');
+        }
+        None => out.extend_from_slice(&text),
     }
-    write_quoted(&text, out);
+    out.push(b'"');
 }
 
 fn write_time(time: Time, out: &mut Vec<u8>) {
-    let mut text = time.to_string();
-    if time.clock().3 == 0 {
-        text.truncate(8);
-    }
-    write_quoted(&text, out);
+    let text = time.ascii();
+    out.push(b'"');
+    out.extend_from_slice(text.strip_suffix(b".000000").unwrap_or(&text));
+    out.push(b'"');
 }
 
 /// The `to-scientific-string` of the General Decimal Arithmetic specification, which is Python's `str(Decimal)`.

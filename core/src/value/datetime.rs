@@ -178,18 +178,32 @@ impl fmt::Display for Date {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(&self.ascii(), f)
+    }
+}
+
+impl Time {
+    /// Its text.
+    pub(crate) fn ascii(self) -> [u8; 15] {
         let mut text = *b"00:00:00.000000";
         self.put(&mut text);
-        print(&text, f)
+        text
     }
 }
 
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(&self.ascii(), f)
+    }
+}
+
+impl DateTime {
+    /// Its text.
+    pub(crate) fn ascii(self) -> [u8; 27] {
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         self.date().put(&mut text[..10]);
         self.time().put(&mut text[11..26]);
-        print(&text, f)
+        text
     }
 }
 
