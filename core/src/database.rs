@@ -2,6 +2,7 @@
 
 mod sessions;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,9 +15,9 @@ use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::fork;
 use crate::replicas::Replicas;
-use crate::repository::Repository;
+use crate::repository::{Repository, Shared};
 use crate::runtime;
-use crate::schema::{Contract, Difference};
+use crate::schema::{Contract, Difference, Entity};
 use crate::transaction::Transaction;
 use crate::value::{Map, Value};
 
@@ -76,6 +77,8 @@ impl Connected {
 struct Inner {
     config: Arc<Config>,
     contract: RwLock<Arc<Contract>>,
+    /// What the repositories of each entity share, by the entity's name.
+    shared: RwLock<HashMap<String, Arc<Shared>>>,
     /// Compiles statements; holds no connection until `connect`.
     backend: Mutex<Connected>,
     connected: AtomicBool,
@@ -111,6 +114,7 @@ impl Database {
         Ok(Self(Arc::new(Inner {
             config,
             contract: RwLock::new(Arc::new(contract)),
+            shared: RwLock::default(),
             backend: Mutex::new(backend),
             connected: AtomicBool::new(false),
             residual_queries: AtomicU64::new(0),
@@ -403,6 +407,21 @@ impl Database {
     /// The verbs of an entity of the contract.
     pub fn repository(&self, entity: &str) -> Result<Repository> {
         Repository::new(self.clone(), Arc::clone(self.contract().entity(entity)?))
+    }
+
+    /// What all repositories of an entity share; made by the first of them.
+    pub(crate) fn shared(&self, entity: &Arc<Entity>) -> Result<Arc<Shared>> {
+        // Not waiting: after a fork nobody may be there who would release the lock.
+        if let Ok(known) = self.0.shared.try_read()
+            && let Some(shared) = known.get(&entity.name).filter(|shared| shared.is_of(entity))
+        {
+            return Ok(Arc::clone(shared));
+        }
+        let shared = Arc::new(Shared::new(self, entity)?);
+        if let Ok(mut known) = self.0.shared.try_write() {
+            known.insert(entity.name.clone(), Arc::clone(&shared));
+        }
+        Ok(shared)
     }
 
     /// Starts work on the core's executor; dropping the handle cancels it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo, Statement};
+use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
 use crate::schema::{Generated, Record};
 use crate::transaction::Transaction;
@@ -73,7 +73,7 @@ impl Repository {
     }
 
     async fn insert_checked(&self, rows: &Arc<Vec<Vec<Value>>>, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
-        self.insert_rows(Statement::clone(&self.insertion), rows, tx).await
+        self.insert_rows(self.shared.insertion.clone(), rows, tx).await
     }
 
     /// A checked row as the database will give it back.

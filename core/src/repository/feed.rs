@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Repository, Verb};
-use crate::backend::Statement;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::schema::Relation;
@@ -113,7 +112,7 @@ impl Repository {
         let (mut keys, mut next) = (Vec::new(), Some(first));
         while let Some(rows) = next {
             let (before, count) = (keys.len(), rows.len());
-            let statement = Statement::clone(&self.insertion);
+            let statement = self.shared.insertion.clone();
             let inserted = lease.session()?.insert(statement, Arc::new(rows)).await;
             keys.extend(inserted.map_err(|error| placed(error, before, count))?);
             next = fed.next().await;

@@ -198,10 +198,11 @@ impl Repository {
     /// The row of a key, gathered with others'.
     pub(super) async fn gathered(&self, key: Vec<Value>) -> Result<RowSet> {
         let (answer, answered) = oneshot::channel();
-        let Some((number, is_first)) = self.group.join(key.clone(), answer, self.database.queue_limit().max(1)) else {
+        let Some((number, is_first)) = self.shared.group.join(key.clone(), answer, self.database.queue_limit().max(1))
+        else {
             return self.fetch_alone(key, None).await;
         };
-        let _place = Place { group: &self.group, number };
+        let _place = Place { group: &self.shared.group, number };
         if is_first {
             self.lead(true);
         }
@@ -214,10 +215,10 @@ impl Repository {
 
     /// Begins to wait for a connection for those who gather; `fresh` where nobody of them has waited yet.
     fn lead(&self, fresh: bool) {
-        let generation = self.group.lock().generation;
+        let generation = self.shared.group.lock().generation;
         let repository = self.clone();
         let leader = runtime::spawn(async move { repository.answer_gathered(fresh).await });
-        let mut state = self.group.lock();
+        let mut state = self.shared.group.lock();
         if state.generation == generation && !state.asked.is_empty() {
             let before = state.leader.replace(leader);
             drop(state);
@@ -229,13 +230,13 @@ impl Repository {
     }
 
     async fn answer_gathered(&self, fresh: bool) {
-        let turn = self.group.lock().turn.clone();
+        let turn = self.shared.group.lock().turn.clone();
         if let Some(turn) = turn {
             turn.end().await;
-            self.group.end_turn();
+            self.shared.group.end_turn();
         }
         let Some(lease) = self.lease_for_gathered(fresh).await else { return };
-        let (mut asked, rest) = self.group.take();
+        let (mut asked, rest) = self.shared.group.take();
         if rest {
             self.lead(false);
         }
@@ -257,7 +258,7 @@ impl Repository {
     async fn lease_for_gathered(&self, mut fresh: bool) -> Option<Lease> {
         let patience = self.database.acquire_timeout();
         loop {
-            let (overdue, left) = self.group.take_overdue(patience);
+            let (overdue, left) = self.shared.group.take_overdue(patience);
             if !overdue.is_empty() {
                 let waited = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
                 let message = format!("no connection became free within {patience:?}");
@@ -270,12 +271,14 @@ impl Repository {
             };
             match error.kind() {
                 // As the first of them would have been told alone; the others are told in the next turn, each in its time.
-                Kind::PoolTimeout => tell(self.group.take_overdue(patience).0, &error),
+                Kind::PoolTimeout => tell(self.shared.group.take_overdue(patience).0, &error),
                 // Who has been let in once is not turned away.
                 Kind::PoolQueueFull if !fresh => runtime::sleep(PAUSE).await,
-                Kind::ConnectionFailed if self.database.has_connections() => tell(self.group.take_first(), &error),
+                Kind::ConnectionFailed if self.database.has_connections() => {
+                    tell(self.shared.group.take_first(), &error);
+                }
                 _ => {
-                    let (asked, rest) = self.group.take();
+                    let (asked, rest) = self.shared.group.take();
                     tell(asked, &error);
                     if rest {
                         self.lead(fresh);

@@ -161,20 +161,38 @@ pub enum Reply {
 pub struct Repository {
     database: Database,
     entity: Arc<Entity>,
+    shared: Arc<Shared>,
+}
+
+/// What all repositories of one entity in one database share.
+pub(crate) struct Shared {
+    entity: Arc<Entity>,
     /// The compiled `get`, whose parameters are the key's values.
-    by_key: Arc<Statement>,
+    by_key: Statement,
     /// The compiled insert of one row or many.
-    insertion: Arc<Statement>,
-    group: Arc<group::Group>,
-    plans: Arc<plan::Plans>,
+    insertion: Statement,
+    group: group::Group,
+    plans: plan::Plans,
+}
+
+impl Shared {
+    pub(crate) fn new(database: &Database, entity: &Arc<Entity>) -> Result<Self> {
+        let by_key = read::statement_by_key(database, entity)?;
+        let insertion = database.backend().compile(&Operation::Insert(Insert { entity, conflict: None }))?;
+        let (group, plans) = (group::Group::default(), plan::Plans::default());
+        Ok(Self { entity: Arc::clone(entity), by_key, insertion, group, plans })
+    }
+
+    /// Whether it is of this entity, and of no other one of the name.
+    pub(crate) fn is_of(&self, entity: &Arc<Entity>) -> bool {
+        Arc::ptr_eq(&self.entity, entity)
+    }
 }
 
 impl Repository {
     pub(crate) fn new(database: Database, entity: Arc<Entity>) -> Result<Self> {
-        let by_key = Arc::new(read::statement_by_key(&database, &entity)?);
-        let insert = Operation::Insert(Insert { entity: &entity, conflict: None });
-        let insertion = Arc::new(database.backend().compile(&insert)?);
-        Ok(Self { database, entity, by_key, insertion, group: Arc::default(), plans: Arc::default() })
+        let shared = database.shared(&entity)?;
+        Ok(Self { database, entity, shared })
     }
 
     /// The entity.
@@ -257,7 +275,7 @@ impl Repository {
     }
 
     fn all_columns(&self) -> Arc<[usize]> {
-        Arc::clone(&self.by_key.columns)
+        Arc::clone(&self.shared.by_key.columns)
     }
 
     /// Rows that the core has as values.

@@ -137,7 +137,7 @@ impl Repository {
     /// The statement of a read of rows or of their number.
     pub(super) fn prepared(&self, verb: Verb, arguments: Arguments) -> Result<Prepared> {
         let Some(shape) = self.shape(verb, arguments.document()) else { return self.compiled(verb, arguments) };
-        match self.plans.get(&shape.key) {
+        match self.shared.plans.get(&shape.key) {
             Some(Known::Plan(plan)) => {
                 if let Some(statement) = plan.with(&shape.values) {
                     return Ok(Prepared { statement, query: None });
@@ -150,13 +150,13 @@ impl Repository {
         let (key, document) = (shape.key, arguments.document().clone());
         let prepared = self.compiled(verb, arguments)?;
         let plan = self.plan(verb, &document, &prepared.statement);
-        self.plans.keep(key, plan);
+        self.shared.plans.keep(key, plan);
         Ok(prepared)
     }
 
     /// A statement with something beside its text has values there: a command of MongoDB is a document.
     fn shape<'a>(&self, verb: Verb, arguments: &'a Map) -> Option<Shape<'a>> {
-        if self.by_key.native.is_some() { None } else { Shape::of(verb, arguments) }
+        if self.shared.by_key.native.is_some() { None } else { Shape::of(verb, arguments) }
     }
 
     fn plan(&self, verb: Verb, document: &Map, statement: &Statement) -> Option<Plan> {

@@ -114,7 +114,7 @@ impl Repository {
     }
 
     fn fetch_at_once(&self, key: &[Value]) -> Result<Option<RowSet>> {
-        let rows = self.database.query_at_once(&self.by_key, key)?;
+        let rows = self.database.query_at_once(&self.shared.by_key, key)?;
         Ok(rows.map(|rows| RowSet::new(&self.entity, self.all_columns(), rows)))
     }
 
@@ -123,7 +123,7 @@ impl Repository {
             let lease = self.lease(Verb::Get, tx).await?;
             return self.fetch_alone(key, Some(lease)).await;
         }
-        let (_under_way, is_only) = self.group.begin();
+        let (_under_way, is_only) = self.shared.group.begin();
         // A host whose turns are not known would not say when the others are there.
         let goes_alone = is_only || Turn::current().is_none();
         match if goes_alone { self.database.idle_lease(Verb::Get.access())? } else { None } {
@@ -134,7 +134,7 @@ impl Repository {
 
     /// The row of a key by a statement of its own; without a lease it waits for one.
     pub(super) async fn fetch_alone(&self, key: Vec<Value>, lease: Option<Lease>) -> Result<RowSet> {
-        let statement = Statement { parameters: key, ..Statement::clone(&self.by_key) };
+        let statement = Statement { parameters: key, ..self.shared.by_key.clone() };
         let mut lease = match lease {
             Some(lease) => lease,
             None => self.lease(Verb::Get, None).await?,

@@ -5,7 +5,7 @@ use super::arguments::{fields_equal, key_equals, living};
 use super::modify::{Which, touch};
 use super::references::Written;
 use super::{Repository, RowSet, Verb};
-use crate::backend::{Changes, Conflict, Operation, SetTo, Statement, Write};
+use crate::backend::{Changes, Conflict, Operation, SetTo, Write};
 use crate::error::{Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Sort, identical, plus};
@@ -70,7 +70,7 @@ impl Repository {
         }
         let mut row = conflict.row.clone();
         self.check_references(lease, &[Written { before: None, after: &row }]).await?;
-        let keys = lease.session()?.insert(Statement::clone(&self.insertion), vec![row.clone()].into()).await?;
+        let keys = lease.session()?.insert(self.shared.insertion.clone(), vec![row.clone()].into()).await?;
         self.fill_counted_key(&mut row, keys.into_iter().next().flatten());
         Ok(row)
     }

@@ -287,7 +287,7 @@ fn plans_are_bounded() {
         }
         let _ = repository.prepared(Verb::Find, Arguments::new(arguments, "find", false));
     }
-    let plans = repository.plans.0.read().unwrap().len();
+    let plans = repository.shared.plans.0.read().unwrap().len();
     assert!((1..=MAX_PLANS).contains(&plans), "{plans}");
     let long = (0..500).map(|_| Value::Map(document! { "id" => 1 })).collect::<Vec<_>>();
     let arguments = document! { "filter" => document! { "$or" => long } };
