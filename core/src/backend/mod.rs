@@ -119,6 +119,16 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// Inserts one row in a transaction of its own, where its commit may serve others that come meanwhile too. `None` where
+    /// a session does as well.
+    async fn insert_alone(
+        &self,
+        _statement: &Statement,
+        _rows: &Arc<Vec<Vec<Value>>>,
+    ) -> Option<Result<Vec<Option<i64>>>> {
+        None
+    }
+
     /// Asks the server how far it has come, and so whether it answers; `None` where the engine does not tell, and in the
     /// process.
     async fn position(&self) -> Result<Option<Position>>;

@@ -34,6 +34,16 @@ impl Database {
         Ok(self.backend().query_at_once(statement, parameters))
     }
 
+    /// Inserts one row in a transaction of its own, where the backend does that better than a session.
+    pub(crate) async fn insert_alone(
+        &self,
+        statement: &Statement,
+        rows: &Arc<Vec<Vec<Value>>>,
+    ) -> Result<Option<Vec<Option<i64>>>> {
+        self.check_connected()?;
+        self.backend().insert_alone(statement, rows).await.transpose()
+    }
+
     /// A lease on a connection that idles, if there is one.
     pub(crate) fn idle_lease(&self, access: Access) -> Result<Option<Lease>> {
         self.check_connected()?;

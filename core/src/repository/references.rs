@@ -200,6 +200,12 @@ impl Repository {
         tx: Option<&Transaction>,
     ) -> Result<Vec<Option<i64>>> {
         if self.checked_references()?.is_none() {
+            if tx.is_none()
+                && rows.len() == 1
+                && let Some(keys) = self.database.insert_alone(&statement, &rows).await?
+            {
+                return Ok(keys);
+            }
             return self.lease(Verb::CreateMany, tx).await?.session()?.insert(statement, rows).await;
         }
         let written: Vec<_> = rows.iter().map(|after| Written { before: None, after }).collect();

@@ -1,5 +1,6 @@
 //! SQLite on rusqlite: one writer thread and a few reader threads, write-ahead log, strict tables.
 
+mod commit;
 mod connection;
 mod definitions;
 mod dialect;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::commit::{Insertion, Keys, Offers};
 use self::connection::Opener;
 use self::session::SqliteSession;
 use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Rows, Session, Statement};
@@ -28,7 +30,7 @@ use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
 use crate::error::Result;
-use crate::pool::Pool;
+use crate::pool::{Pool, Pooled};
 use crate::runtime;
 use crate::schema::{Contract, FieldType};
 use crate::value::{Map, Value};
@@ -72,6 +74,8 @@ pub(crate) struct Sqlite {
     least_readers: usize,
     started: Instant,
     closed: Arc<AtomicBool>,
+    /// Rows that may share a commit.
+    offers: Arc<Offers>,
 }
 
 impl Sqlite {
@@ -90,12 +94,38 @@ impl Sqlite {
             least_readers: config.pool.min_size.clamp(1, config.pool.max_size),
             started: Instant::now(),
             closed: Arc::new(AtomicBool::new(false)),
+            offers: Arc::default(),
         }
     }
 
     async fn open_session(&self, access: Access) -> Result<SqliteSession> {
         let connection = self.pool(access).acquire().await?;
         Ok(SqliteSession::new(connection, access == Access::Read, &self.closed))
+    }
+
+    async fn insert_by(&self, writer: Pooled<Opener>, Insertion { statement, rows }: Insertion) -> Result<Keys> {
+        SqliteSession::new(writer, false, &self.closed).insert(statement, rows).await
+    }
+
+    /// Offers a row; whoever has the writer first inserts it.
+    async fn offer(&self, insertion: Insertion) -> Result<Keys> {
+        let mut offered = self.offers.add(insertion);
+        let acquired = tokio::select! {
+            biased;
+            answer = offered.answer() => return answer,
+            acquired = self.writer.acquire() => acquired,
+        };
+        match acquired {
+            Ok(writer) => {
+                if let Some(own) = offered.withdraw_alone() {
+                    return self.insert_by(writer, own).await;
+                }
+                offered.serve(SqliteSession::new(writer, false, &self.closed), &self.offers);
+            }
+            Err(error) if offered.withdraw().is_some() => return Err(error),
+            Err(_) => {}
+        }
+        offered.answer().await
     }
 
     fn pool(&self, access: Access) -> &Pool<Opener> {
@@ -147,6 +177,21 @@ impl Backend for Sqlite {
         let connection = self.pool(Access::Read).try_acquire()?;
         let rows = connection.at_once(|open, now| open.read(statement, parameters, now))?;
         Some(Box::new(rows))
+    }
+
+    async fn insert_alone(
+        &self,
+        statement: &Statement,
+        rows: &Arc<Vec<Vec<Value>>>,
+    ) -> Option<Result<Vec<Option<i64>>>> {
+        // In memory a commit costs nothing, and there is one connection for everything.
+        self.readers.as_ref()?;
+        let insertion = Insertion { statement: statement.clone(), rows: Arc::clone(rows) };
+        Some(match self.writer.try_acquire() {
+            Some(writer) => self.insert_by(writer, insertion).await,
+            None if rows.iter().all(|row| commit::is_short(row)) => self.offer(insertion).await,
+            None => return None,
+        })
     }
 
     async fn position(&self) -> Result<Option<Position>> {

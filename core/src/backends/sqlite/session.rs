@@ -61,6 +61,20 @@ impl SqliteSession {
             .await
     }
 
+    pub(super) fn interrupt(&self) -> Arc<Interrupt> {
+        self.connection.interrupt()
+    }
+
+    /// Runs a job outside a transaction that is finished once it has begun.
+    pub(super) async fn finish<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        self.check_open()?;
+        self.connection.finish(work).await
+    }
+
     async fn command(&self, text: String) -> Result<()> {
         self.check_open()?;
         let interrupt = self.connection.interrupt();
@@ -99,7 +113,7 @@ fn check_transaction(connection: &Connection, in_transaction: bool) -> Result<()
     Ok(())
 }
 
-fn batch(connection: &Connection, text: &str, interrupt: &Interrupt) -> Result<()> {
+pub(super) fn batch(connection: &Connection, text: &str, interrupt: &Interrupt) -> Result<()> {
     connection.execute_batch(text).map_err(|error| translate(&error, interrupt))
 }
 
@@ -259,7 +273,7 @@ impl Session for SqliteSession {
     }
 }
 
-fn insert_rows(
+pub(super) fn insert_rows(
     connection: &Connection,
     statement: &Statement,
     rows: &[Vec<Value>],
