@@ -72,6 +72,14 @@ def test_the_package_is_imported_and_answers_at_once(python: Path) -> None:
     assert found["import"]["cpu_ms"] - found["pydantic"]["cpu_ms"] < 60, found
 
 
+def test_what_takes_a_tenth_more_than_its_budget_is_told() -> None:
+    allowed = {"get": 1_000, "insert": 2_000}
+    assert instructions.over({"get": 1_100, "insert": 1_000}, allowed) == []
+    assert instructions.over({"get": 1_101, "insert": 2_200}, allowed) == [
+        "get: 1,101 instructions, the budget is 1,000 and 10%"
+    ]
+
+
 @pytest.mark.parametrize("backend", ["sqlite", "postgres"])
 def test_a_call_takes_no_more_instructions_than_its_budget(python: Path, tmp_path: Path, backend: str) -> None:
     """`python -m benches.instructions --write` makes a new budget, for those who can say why it grew."""
@@ -84,6 +92,9 @@ def test_a_call_takes_no_more_instructions_than_its_budget(python: Path, tmp_pat
     counted = instructions.count(python, url, downloads.program("valgrind"))
     print(counted)
     assert not instructions.over(counted, allowed)
+    # It would be told if one of them had grown by more than a tenth since the budget was made.
+    grown = instructions.over(counted, {name: round(count / 1.11) for name, count in counted.items()})
+    assert [line.partition(":")[0] for line in grown] == list(counted)
     # A budget that is far too large would hold nothing.
     assert all(counted[name] > bound * 0.75 for name, bound in allowed.items()), (counted, allowed)
 

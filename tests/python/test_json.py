@@ -261,8 +261,13 @@ async def test_every_type_is_printed_as_pydantic_prints_it(db: Database) -> None
 
     collect()
     kept = [row for row in rows if is_held(db, row)]
-    await db.repository(Plain).create_many([Plain(id=n, **row) for n, row in enumerate(kept)])
-    await assert_equal(db, Plain)
+    plain_rows = db.repository(Plain)
+    await plain_rows.create_many([Plain(id=n, **kept[n % len(kept)]) for n in range(1000)])
+    for limit in (1, 50, 1000):
+        await assert_equal(db, Plain, limit=limit)
+    for key in range(0, min(1000, len(kept)), 5):
+        one = await plain_rows.get(key)
+        assert await plain_rows.find({"id": key}).json() == b"[" + one.model_dump_json().encode() + b"]"
 
 
 @pytest.mark.needs("free_days")
@@ -284,6 +289,7 @@ async def test_free_values_are_printed_as_pydantic_prints_them(db: Database, fie
     "values",
     [
         {"moment": datetime(2024, 1, 1, tzinfo=UTC)},
+        {"moment": datetime(2024, 1, 1, 12, 30, 0, 5)},
         {"moment": datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC)},
         {"moment": datetime(2024, 1, 1, 0, 0, 0, 100_000, tzinfo=UTC)},
         {"moment": datetime(1, 1, 1, tzinfo=UTC)},
@@ -294,7 +300,10 @@ async def test_free_values_are_printed_as_pydantic_prints_them(db: Database, fie
             {"exact": Decimal(text)}
             for text in ("1E+2", "1E-7", "0.000001", "0E+3", "0.00", "12E+30", "-1.10", "1E-60")
         ),
-        *({"real": real} for real in (1.0, 1e16, 1e15, 1e-5, 0.0001, 1e22, 123456789.125, 5e-324, 1e300, -0.5)),
+        *(
+            {"real": real}
+            for real in (1.0, -0.0, 1e16, 1e15, 1e-5, 1e-7, 0.0001, 1e22, 123456789.125, 5e-324, 1e300, -0.5)
+        ),
         {"real": float("inf"), "table": {"a": [Decimal("1E+9")]}},
         {"number": 2**63 - 1},
         {"number": -(2**63)},
