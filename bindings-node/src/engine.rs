@@ -231,7 +231,8 @@ impl Engine {
     pub fn begin(&self, env: Env, isolation: Option<String>, read_only: bool) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
-            let transaction = database.begin(TransactionOptions { isolation, read_only }).await?;
+            let transaction =
+                database.begin(TransactionOptions { isolation, read_only, ..TransactionOptions::default() }).await?;
             Ok(Outcome::Transaction(NativeTransaction::new(transaction)))
         })
     }

@@ -151,7 +151,7 @@ impl Engine {
     #[pyo3(signature = (isolation, read_only))]
     fn begin(&self, py: Python<'_>, isolation: Option<String>, read_only: bool) -> PyResult<Py<Operation>> {
         let database = self.database.clone();
-        let options = TransactionOptions { isolation, read_only };
+        let options = TransactionOptions { isolation, read_only, ..TransactionOptions::default() };
         operation::start(py, async move { database.begin(options).await.map(Reply::Transaction) })
     }
 

@@ -206,7 +206,8 @@ async fn a_transaction_is_all_or_nothing() {
     drop(dropped);
     app.create(document! { "id" => "d", "name" => "d" }).await.unwrap();
     assert_eq!(app.ids(document! { "sort" => "id" }).await, ["a", "d"]);
-    let reading = app.database.begin(TransactionOptions { read_only: true, isolation: None }).await.unwrap();
+    let reading =
+        app.database.begin(TransactionOptions { read_only: true, ..TransactionOptions::default() }).await.unwrap();
     assert_eq!(
         app.call_in(Verb::Create, record("e"), Some(&reading)).await.err().unwrap().kind(),
         Kind::TransactionState

@@ -50,6 +50,8 @@ pub struct TransactionOptions {
     pub isolation: Option<String>,
     /// Whether writes are refused.
     pub read_only: bool,
+    /// Whether its first error is its end, so that nothing has to be kept usable behind one.
+    pub whole: bool,
 }
 
 /// The standard isolation levels, and snapshots.

@@ -99,7 +99,7 @@ impl Repository {
     pub async fn insert_fed(&self, mut fed: Fed, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
         let Some(first) = fed.next().await else { return fed.check().map(|()| Vec::new()) };
         let mut unit =
-            Unit::begin(self.lease(Verb::CreateMany, tx).await?).await.map_err(|error| match error.kind() {
+            Unit::begin_whole(self.lease(Verb::CreateMany, tx).await?).await.map_err(|error| match error.kind() {
                 Kind::Unsupported => error.replacing("operator", Verb::CreateMany.name()),
                 _ => error,
             })?;

@@ -57,6 +57,8 @@ pub(super) struct PostgresSession {
     /// Whether the database was closed over this session.
     closed: Arc<AtomicBool>,
     in_transaction: bool,
+    /// Whether the first error of the transaction is its end.
+    whole: bool,
     /// Whether a statement was begun whose end nobody has seen.
     busy: bool,
     /// Whether a failed statement has made the server refuse all others of the transaction.
@@ -120,6 +122,7 @@ impl PostgresSession {
             link: Some(link),
             closed,
             in_transaction: false,
+            whole: false,
             busy: false,
             aborted: false,
             write_point: false,
@@ -222,6 +225,9 @@ impl PostgresSession {
                 self.prove().await?;
             }
             return self.enter_read().await;
+        }
+        if self.whole {
+            return Ok(Around::Nothing);
         }
         if self.write_point {
             self.command(&format!("RELEASE SAVEPOINT {WRITE}; SAVEPOINT {WRITE}")).await?;
@@ -448,7 +454,7 @@ impl Session for PostgresSession {
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
         let text = begin_text(options)?;
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
-        self.in_transaction = true;
+        (self.in_transaction, self.whole) = (true, options.whole);
         let mut outcome = self.command(&text).await;
         if self.link().is_poisoned() && !self.closed.load(Ordering::Acquire) && !self.deadline.is_over() {
             // Nothing was done on the connection that is lost.

@@ -25,7 +25,7 @@ impl PostgresStream {
     pub(super) async fn open(mut session: Box<PostgresSession>, statement: Statement, size: usize) -> Result<Self> {
         let own = !session.is_in_transaction();
         if own {
-            session.begin(&TransactionOptions { isolation: None, read_only: true }).await?;
+            session.begin(&TransactionOptions { read_only: true, ..TransactionOptions::default() }).await?;
         }
         let text: Arc<str> = format!("DECLARE {CURSOR} NO SCROLL CURSOR FOR {}", statement.text).into();
         let fetch = Statement {
