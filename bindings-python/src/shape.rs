@@ -1,18 +1,19 @@
 //! How the rows of an entity become instances of a class, and instances records.
 
+mod layout;
+
 use std::sync::Arc;
 
 use farm_db_core::backend::Cell;
 use farm_db_core::repository::{JsonField, JsonInner, JsonShape};
-use farm_db_core::schema::{Entity, Record};
-use farm_db_core::{Error, Map, RowSet, Value};
+use farm_db_core::{Error, Map, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySequence, PySet, PyString, PyType};
 
+pub(crate) use self::layout::Layout;
 use crate::error::Failure;
-use crate::{collector, input, instance, json, nested, output, settle};
+use crate::{collector, input, instance, json, nested, output};
 
 /// How one value of a row becomes an object; `_native.pyi` has the forms that the package writes.
 pub(crate) enum Reader {
@@ -300,137 +301,5 @@ impl Field {
         };
         // Code that expected another type fails in its own way; to the caller it is a value that does not fit.
         written.map_err(|failure| failure.into_invalid_value(py).under(&self.stored))
-    }
-}
-
-/// A shape beside the entity whose rows it shapes.
-#[derive(Clone)]
-pub(crate) struct Layout {
-    shape: Arc<Inner>,
-    /// The shape's field for each field of the entity.
-    fields: Arc<[Option<usize>]>,
-    /// All attributes with None, in the order of the entity: a copy is filled sooner than an empty dict grows.
-    blank: Arc<PyOnceLock<Py<PyDict>>>,
-    /// Whether each field of the entity is one of the shape, and none of the shape is missing.
-    is_whole: bool,
-    as_dict: bool,
-}
-
-impl Layout {
-    pub(crate) fn new(shape: &Arc<Inner>, entity: &Entity) -> Self {
-        let place = |name: &str| shape.fields.iter().position(|field| field.stored == name);
-        let fields: Arc<[_]> = entity.fields.iter().map(|field| place(&field.name)).collect();
-        let is_whole = fields.len() == shape.fields.len() && fields.iter().all(Option::is_some);
-        Self { shape: Arc::clone(shape), fields, blank: Arc::new(PyOnceLock::new()), is_whole, as_dict: false }
-    }
-
-    /// The same, making dicts.
-    pub(crate) fn as_dict(&self) -> Self {
-        Self { as_dict: true, ..self.clone() }
-    }
-
-    /// The layout of related rows, as dicts where this one makes dicts.
-    pub(crate) fn for_related(&self, shape: &Arc<Inner>, entity: &Entity) -> Self {
-        Self { as_dict: self.as_dict, ..Self::new(shape, entity) }
-    }
-
-    /// The object of one row.
-    pub(crate) fn row<'py>(&self, py: Python<'py>, rows: &RowSet, row: usize) -> PyResult<Bound<'py, PyAny>> {
-        let values =
-            if rows.columns().iter().copied().eq(0..self.fields.len()) { self.blank(py)? } else { PyDict::new(py) };
-        for (column, position) in rows.columns().iter().enumerate() {
-            let Some(field) = self.fields[*position].map(|place| &self.shape.fields[place]) else { continue };
-            let cell = rows.rows().cell(row, column).map_err(|failure| crate::error::to_python(py, &failure))?;
-            values.set_item(field.attribute.bind(py), field.reader.read(py, cell, self.as_dict)?)?;
-        }
-        self.shape.finish(py, values, None, self.as_dict)
-    }
-
-    fn blank<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let blank = self.blank.get_or_try_init(py, || -> PyResult<Py<PyDict>> {
-            let names = PyDict::new(py);
-            for place in self.fields.iter().flatten() {
-                names.set_item(self.shape.fields[*place].attribute.bind(py), py.None())?;
-            }
-            // Made of another dict, it has room for just so many.
-            Ok(names.call_method1("fromkeys", (&names,))?.cast_into::<PyDict>()?.unbind())
-        })?;
-        blank.bind(py).copy()
-    }
-
-    /// The object of a row of all columns.
-    pub(crate) fn build<'py>(&self, py: Python<'py>, row: &[Value]) -> PyResult<Bound<'py, PyAny>> {
-        let values = self.blank(py)?;
-        for (place, value) in self.fields.iter().zip(row) {
-            let Some(field) = place.map(|place| &self.shape.fields[place]) else { continue };
-            values.set_item(field.attribute.bind(py), settle::read(py, value, &field.reader)?)?;
-        }
-        self.shape.finish(py, values, None, self.as_dict)
-    }
-
-    /// The attributes and readers in the order of the entity, where all of them are there.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&Py<PyString>, &Reader)> {
-        self.fields
-            .iter()
-            .flatten()
-            .map(|place| (&self.shape.fields[*place].attribute, &self.shape.fields[*place].reader))
-    }
-
-    /// The attributes of an instance that has no others than a row would give it, in the same order, and nothing else that a
-    /// row would not.
-    pub(crate) fn values_in_order<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let py = instance.py();
-        let is_plain = self.is_whole && !self.shape.post_init && !self.shape.extra;
-        if !is_plain || !instance.get_type().is(self.shape.model.bind(py)) {
-            return Ok(None);
-        }
-        let values = instance::values(instance)?;
-        let in_order = values.iter().zip(self.attributes()).all(|((name, _), (attribute, _))| name.is(attribute));
-        Ok((in_order && values.len() == self.fields.len()).then_some(values))
-    }
-
-    /// Notes that all fields of an instance are set, as they are in one that was read.
-    pub(crate) fn mark_all_set(&self, instance: &Bound<'_, PyAny>) -> PyResult<()> {
-        instance::set_fields_set(instance, self.shape.all_set.bind(instance.py()))
-    }
-
-    /// Gives an instance the key that the database has counted for it.
-    pub(crate) fn set_key(&self, instance: &Bound<'_, PyAny>, position: usize, key: i64) -> PyResult<()> {
-        let Some(field) = self.fields[position].map(|place| &self.shape.fields[place]) else { return Ok(()) };
-        let py = instance.py();
-        instance::values(instance)?.set_item(field.attribute.bind(py), field.reader.read(py, Cell::Int(key), false)?)
-    }
-
-    /// An instance as a record of the entity.
-    pub(crate) fn record(&self, instance: &Bound<'_, PyAny>) -> Result<Record, Failure> {
-        let py = instance.py();
-        let values = instance::values(instance)?;
-        let mut record = Record::with_capacity(self.fields.len());
-        for place in self.fields.iter() {
-            let value = match place.map(|place| &self.shape.fields[place]) {
-                Some(field) => match values.get_item(field.attribute.bind(py))? {
-                    Some(item) => Some(field.write(&item)?),
-                    None => None,
-                },
-                None => None,
-            };
-            record.push(value);
-        }
-        Ok(record)
-    }
-
-    /// Whether making an object runs code of the package's users.
-    pub(crate) fn runs_code(&self) -> bool {
-        !self.as_dict && self.shape.runs_code()
-    }
-
-    /// Whether an object is an instance of the shape's model.
-    pub(crate) fn is_instance(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
-        object.is_instance(self.shape.model.bind(object.py()))
-    }
-
-    /// An instance as a map by stored names.
-    pub(crate) fn map(&self, instance: &Bound<'_, PyAny>) -> Result<Value, Failure> {
-        self.shape.write(instance)
     }
 }
