@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import sleep
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -96,6 +95,9 @@ def records_of(model: type[M], records: Iterable[M | Data]) -> Iterator[M]:
 
 async def created(creation: _native.Creation) -> list[Any]:
     """The rows of a `create_many`, which leaves the loop its turns meanwhile."""
+    # Importing the package must not take the time that this takes.
+    from asyncio import sleep
+
     try:
         while not creation.take():
             await (creation.room() or sleep(0))
