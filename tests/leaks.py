@@ -56,6 +56,8 @@ class Calls:
             "update": (5, self.update),
             "missing": (5, self.missing),
             "duplicate": (3, self.duplicate),
+            "many": (2, self.many),
+            "duplicate among many": (2, self.duplicate_among_many),
             "unknown field": (2, self.unknown),
             "commit": (4, self.commit),
             "rollback": (4, self.rollback),
@@ -105,6 +107,17 @@ class Calls:
     async def duplicate(self) -> None:
         with suppress(UniqueViolationError):
             await self.things.create({"id": -2, "code": "0"})
+            raise AssertionError
+
+    async def many(self) -> None:
+        ids = [self.next + number for number in range(1, 4)]
+        self.next += len(ids)
+        await self.things.create_many([{"id": id, "code": f"new {id}"} for id in ids])
+        await self.things.delete_many({"id": {"$in": ids}})
+
+    async def duplicate_among_many(self) -> None:
+        with suppress(UniqueViolationError):
+            await self.things.create_many([{"id": -2, "code": "0"}, {"id": -3, "code": "1"}])
             raise AssertionError
 
     async def unknown(self) -> None:

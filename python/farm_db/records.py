@@ -105,9 +105,9 @@ async def created(creation: _native.Creation) -> list[Any]:
         while rows is None and (rows := creation.rows()) is None:
             await (creation.room() or sleep(0))
     except Exception:
-        if undone := creation.undo():
-            with suppress(FarmDbError):
-                await undone
+        with suppress(FarmDbError):
+            # In no variable: it keeps the error, which keeps this frame.
+            await (creation.undo() or sleep(0))
         raise
     else:
         return rows

@@ -87,8 +87,12 @@ class Repository(Generic[M]):
             row = await self._call("get", {"id": id, "include": paths_of(include)}, tx)
             return row
         found = self._native.get(id, None if tx is None else tx._native)
-        # What is there at once needs no awaiting.
-        row = found if found.__class__ is self.model else await found
+        try:
+            # What is there at once needs no awaiting.
+            row = found if found.__class__ is self.model else await found
+        finally:
+            # It keeps its error, which keeps this frame.
+            del found
         return row
 
     async def get_or_none(self, id: Any, *, include: Sequence[Related] = (), tx: Transaction | None = None) -> M | None:

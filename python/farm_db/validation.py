@@ -44,7 +44,11 @@ class Validating:
     async def get(self, id: Any, tx: _native.Transaction | None) -> Any:
         """`get`, validated."""
         found = self._native.get(id, tx)
-        return self._row(found if found.__class__ is self._model else await found)
+        try:
+            return self._row(found if found.__class__ is self._model else await found)
+        finally:
+            # It keeps its error, which keeps this frame.
+            del found
 
     def create_many(self, records: Iterable[Any], tx: _native.Transaction | None) -> ValidatingCreation:
         """`create_many`, validated."""

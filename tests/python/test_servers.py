@@ -140,6 +140,17 @@ async def test_other_programs_must_keep_to_the_types(mongodb: Database) -> None:
     assert await mongodb.repository(Book).count() == 0
 
 
+async def test_workers_that_start_at_the_same_time_make_one_schema(postgres: str) -> None:
+    for number in range(40):
+        workers = [Database(f"{postgres}_{number}", models=[Book]) for _ in range(12)]
+        try:
+            await asyncio.gather(*(worker.connect() for worker in workers))
+            assert await workers[0].repository(Book).count() == 0
+        finally:
+            await workers[0].execute(f"DROP SCHEMA IF EXISTS {postgres.rpartition('=')[2]}_{number} CASCADE")
+            await asyncio.gather(*(worker.close() for worker in workers))
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mongodb"])
 async def test_a_refused_port_is_told_at_once_without_the_password(scheme: str) -> None:
     with socket.socket() as probe:

@@ -52,10 +52,12 @@ fn list_index(entity: &Entity, index: &Index) -> Option<String> {
     (is_list && !index.unique).then(|| quote(&field.name))
 }
 
+/// Any number that is ours will do; the lock ends with the transaction.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('farm-db schema'))";
+
 impl Definitions for Postgres {
     fn lock(&self) -> Option<String> {
-        // Any number that is ours will do; the lock ends with the transaction.
-        Some("SELECT pg_advisory_xact_lock(hashtext('farm-db schema'))".to_owned())
+        Some(LOCK.to_owned())
     }
 
     fn unlock(&self) -> Option<String> {

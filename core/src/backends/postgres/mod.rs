@@ -160,7 +160,9 @@ impl Backend for Postgres {
     async fn ensure_schema(&self, contract: &Contract) -> Result<Vec<String>> {
         let mut session = self.open_session().await?;
         if let Some(schema) = &self.dialect.schema {
-            session.command(&format!("CREATE SCHEMA IF NOT EXISTS {}", dialect::quote(schema))).await?;
+            // One message is one transaction. Without the lock one of two that make it at once would fail.
+            let name = dialect::quote(schema);
+            session.command(&format!("{}; CREATE SCHEMA IF NOT EXISTS {name}", definitions::LOCK)).await?;
         }
         schema::ensure(&mut session, &self.dialect, contract).await
     }
