@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -121,6 +122,24 @@ def run_python(code: str, *arguments: str, timeout: float = 60) -> subprocess.Co
     """A new interpreter that runs `code`."""
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False)
+
+
+@asynccontextmanager
+async def pauses() -> AsyncGenerator[list[float]]:
+    """How long the loop was busy with others each time, in seconds."""
+    found: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            found.append(time.perf_counter() - began)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield found
+    finally:
+        watching.cancel()
 
 
 async def eventually(condition: Callable[[], bool], within: float = 5.0) -> bool:
