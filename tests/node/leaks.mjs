@@ -1,10 +1,10 @@
 // What many calls leave behind: `node --expose-gc --max-semi-space-size=1 leaks.mjs URL CALLS` makes gets, creates, finds,
 // updates, transactions, errors and streams, mixed at random, and prints what it measured as JSON, in the words of
-// tests/leaks.py: the first tenth is the warm-up, and the growth is the rise of the line of least squares over the rest.
+// tests/leaks.py: after the warm-up, the growth is the rise of the line of least squares over the readings.
 import { readdirSync } from "node:fs";
 import { Database, defineModel, FarmDbError, f } from "@farm/db-native";
 
-const [ROWS, WORKERS, READINGS] = [200, 16, 100];
+const [ROWS, WORKERS, CONNECTIONS, WARM_UP, READINGS] = [200, 16, 8, 5_000, 100];
 const [url, wanted] = [process.argv[2], Number(process.argv[3])];
 const Thing = defineModel("things", {
   id: f.int().primaryKey(),
@@ -12,7 +12,7 @@ const Thing = defineModel("things", {
   size: f.int().default(0),
   words: f.list(f.string()).default([]),
 });
-const db = await Database.connect(url, { models: [Thing], createMissing: true, maxSize: 8 });
+const db = await Database.connect(url, { models: [Thing], createMissing: true, minSize: CONNECTIONS, maxSize: CONNECTIONS });
 const things = db.repository(Thing);
 const kinds = {};
 let made = 0;
@@ -47,7 +47,7 @@ const verbs = [
   ["create", 10, () => create()],
   ["update", 8, () => things.update(anyId(), { $inc: { size: 1 } })],
   ["missing", 6, () => refused(() => things.get(-1), "not_found")],
-  ["duplicate", 4, () => refused(() => things.create({ id: -2, code: "0" }), "unique_violation")],
+  ["duplicate", 4, () => refused(() => things.create({ id: ++next, code: "0" }), "unique_violation")],
   ["unknown field", 3, () => refused(async () => things.find({ nothing: 1 }), "unknown_field")],
   ["commit", 5, () => db.transaction((tx) => create(tx.repository(Thing)))],
   ["rollback", 4, rollback],
@@ -78,13 +78,12 @@ const opened = () => ({
   threads: readdirSync("/proc/self/task").length,
 });
 function growth(readings) {
-  const steady = readings.slice(READINGS / 10);
-  const mean = (at) => steady.reduce((sum, one) => sum + one[at], 0) / steady.length;
+  const mean = (at) => readings.reduce((sum, one) => sum + one[at], 0) / readings.length;
   const [x, y] = [mean(0), mean(1)];
   const slope =
-    steady.reduce((sum, one) => sum + (one[0] - x) * (one[1] - y), 0) /
-    steady.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
-  return slope * (steady.at(-1)[0] - steady[0][0]);
+    readings.reduce((sum, one) => sum + (one[0] - x) * (one[1] - y), 0) /
+    readings.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
+  return slope * (readings.at(-1)[0] - readings[0][0]);
 }
 const inUse = (stats) =>
   typeof stats === "object" && stats !== null
@@ -92,13 +91,13 @@ const inUse = (stats) =>
     : 0;
 
 await things.createMany(Array.from({ length: ROWS }, (_, id) => ({ id, code: `${id}` })));
-const readings = [];
-let early;
+const run = (until) => Promise.all(Array.from({ length: WORKERS }, () => work(until)));
+await run(WARM_UP);
+const early = opened();
+const readings = [[made, resident()]];
 for (let turn = 1; turn <= READINGS; turn += 1) {
-  const until = Math.floor((wanted * turn) / READINGS);
-  await Promise.all(Array.from({ length: WORKERS }, () => work(until)));
+  await run(WARM_UP + Math.floor((wanted * turn) / READINGS));
   readings.push([made, resident()]);
-  if (turn === READINGS / 10) early = opened();
 }
 const late = opened();
 if ((await things.count()) !== ROWS) throw new Error("rows were lost or left");
@@ -106,5 +105,5 @@ if ((await things.count()) !== ROWS) throw new Error("rows were lost or left");
 await new Promise((resolve) => setTimeout(resolve, 200));
 const in_use = inUse(db.poolStats());
 await db.close();
-const [first, last] = [readings[READINGS / 10][1], readings.at(-1)[1]];
+const [first, last] = [readings[0][1], readings.at(-1)[1]];
 console.log(JSON.stringify({ calls: made, kinds, growth: growth(readings), first, last, early, late, in_use }));

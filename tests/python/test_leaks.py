@@ -10,4 +10,4 @@ pytestmark = [pytest.mark.every_backend, pytest.mark.slow, pytest.mark.alone]
 
 
 def test_thousands_of_calls_leave_nothing_behind(url: str) -> None:
-    print(leaks(url, 5_000))
+    print(leaks(url, 10_000))
