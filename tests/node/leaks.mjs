@@ -12,7 +12,12 @@ const Thing = defineModel("things", {
   size: f.int().default(0),
   words: f.list(f.string()).default([]),
 });
-const db = await Database.connect(url, { models: [Thing], createMissing: true, minSize: CONNECTIONS, maxSize: CONNECTIONS });
+const db = await Database.connect(url, {
+  models: [Thing],
+  createMissing: true,
+  minSize: CONNECTIONS,
+  maxSize: CONNECTIONS,
+});
 const things = db.repository(Thing);
 const kinds = {};
 let made = 0;
