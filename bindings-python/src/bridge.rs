@@ -6,11 +6,11 @@
 //! holds at most the operations under way. A cancelled operation and a closed loop are simply dropped.
 //!
 //! An operation that is done as soon as it is started never touches the queue, as long as such ones leave the loop its
-//! turns: see [`Clock`].
+//! turns (see [`Clock`]) and the others that wait their share.
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -26,6 +26,11 @@ use crate::reply::Outcome;
 
 /// How long the drain looks for another completion: about what a turn of the loop and two system calls cost.
 const PATIENCE: Duration = Duration::from_micros(20);
+/// How many results in a row the task that runs may be given at once while others wait for theirs: few enough that it keeps
+/// nobody waiting for long, and so many that going from task to task costs little.
+const MOST_IN_A_ROW: u32 = 16;
+/// About how long these take. A task that is woken later in a turn would be cut short by the turn's end.
+const SHARE: Duration = Duration::from_micros(60);
 
 /// What waits for the loop's thread.
 pub(crate) enum Completion {
@@ -44,7 +49,9 @@ pub(crate) struct LoopQueue {
     event: OwnedFd,
     /// What waits for the end of the turn that runs now.
     after_turn: SegQueue<Waker>,
-    pub(crate) clock: Clock,
+    clock: Clock,
+    /// Results that the task that runs now was given at once.
+    in_a_row: AtomicU32,
 }
 
 impl EventLoop for LoopQueue {
@@ -86,6 +93,7 @@ impl LoopQueue {
             event,
             after_turn: SegQueue::new(),
             clock: Clock::default(),
+            in_a_row: AtomicU32::new(0),
         })
     }
 
@@ -99,6 +107,14 @@ impl LoopQueue {
             waker.wake();
         }
         found
+    }
+
+    /// Whether a result may be given at once: it would be one too many in a row only where others wait. Called on the loop's
+    /// thread.
+    pub(crate) fn has_time(&self) -> bool {
+        let given = self.in_a_row.load(Ordering::Relaxed);
+        self.in_a_row.store(given.saturating_add(1), Ordering::Relaxed);
+        (given < MOST_IN_A_ROW || self.queue.is_empty()) && self.clock.has_time()
     }
 
     /// Hands a completion over; any thread, no interpreter needed.
@@ -184,11 +200,12 @@ impl LoopBridge {
     fn work(&self, py: Python<'_>, until: Instant) -> PyResult<()> {
         let mut patient = false;
         while let Some(completion) = self.queue.next(patient, until) {
+            self.queue.in_a_row.store(0, Ordering::Relaxed);
             // To the back, so that one large result does not hold up the small ones.
             if let Some(more) = advance(py, completion, until)? {
                 self.queue.queue.push(more);
             }
-            if Instant::now() > until {
+            if Instant::now() + SHARE > until {
                 break;
             }
             // Waiting on one processor would only keep the other thread from working.
@@ -228,10 +245,9 @@ thread_local! {
     static LOOPS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether the loop that this thread has run last lets results be given at once; [`Clock::has_time`]. Its turn is the one that
-/// runs now, or was over long ago.
+/// [`LoopQueue::has_time`] of the loop that this thread has run last. Its turn is the one that runs now, or was over long ago.
 pub(crate) fn has_time() -> bool {
-    LOOPS.with_borrow(|loops| loops.last().is_some_and(|known| known.queue.clock.has_time()))
+    LOOPS.with_borrow(|loops| loops.last().is_some_and(|known| known.queue.has_time()))
 }
 
 static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -105,7 +105,7 @@ where
     match turn::within(Arc::clone(&queue) as Arc<dyn EventLoop>, || runtime::start(work, deliver)) {
         Started::UnderWay(task) => operation.get().lock().task = Some(task),
         Started::Done(mut outcome) => {
-            let done = if queue.clock.has_time() { outcome.advance(py, Instant::now() + SLICE) } else { None };
+            let done = if queue.has_time() { outcome.advance(py, Instant::now() + SLICE) } else { None };
             match done {
                 Some(result) => operation.get().lock().state = State::Done(result),
                 None => queue.push(Completion::Done(operation.clone_ref(py), outcome)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import random
 import subprocess
 import sys
@@ -304,6 +305,26 @@ async def test_gets_that_are_there_at_once_leave_the_loop_its_turns(db: Database
     # A turn each half a millisecond; the machine and the garbage collector may double it.
     assert len(gaps) > took / 0.001
     assert sorted(gaps)[len(gaps) // 2] < 0.001
+
+
+@pytest.mark.only("sqlite")
+async def test_tasks_whose_gets_are_there_at_once_take_turns(db: Database) -> None:
+    """A task whose gets need no turn of the loop lets others go on after some of them, not when the turn is over."""
+    resources = db.repository(Resource)
+    order: list[int] = []
+
+    async def work(number: int) -> None:
+        for n in range(500):
+            await resources.get(f"{n:04}")
+            order.append(number)
+
+    await asyncio.gather(*(work(number) for number in range(16)))
+    # At both ends a task may be alone.
+    begun = max(order.index(number) for number in range(16))
+    ended = min(len(order) - order[::-1].index(number) for number in range(16))
+    runs = [len(list(run)) for _, run in itertools.groupby(order[begun:ended])]
+    # On a busy machine some gets take the way over a thread, and the few that do not may meet nobody.
+    assert sum(run for run in runs if run <= 32) > sum(runs) / 2, runs
 
 
 async def test_a_stream_that_is_closed_while_a_batch_comes_gives_its_connection_back(db: Database) -> None:
