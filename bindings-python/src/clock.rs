@@ -148,6 +148,17 @@ pub(crate) fn read(object: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     Ok(is_known.then(|| parts(object, api)))
 }
 
+/// The moment of an object that is the `datetime` that [`datetime`] makes of it; `None` where that cannot be seen.
+pub(crate) fn moment(object: &Bound<'_, PyAny>) -> PyResult<Option<DateTime>> {
+    let Some(Parts { day: (year, month, day), time: (hour, minute, second, micro), zone: Zone::Utc }) = read(object)?
+    else {
+        return Ok(None);
+    };
+    let date = Date::from_civil(year, month, day);
+    let time = Time::from_clock(hour, minute, second, micro);
+    Ok(date.and_then(|date| Ok(DateTime::from_parts(date, time?))).ok())
+}
+
 /// Whether an object is the `datetime` that [`datetime`] makes of a moment; `false` where that cannot be seen.
 pub(crate) fn is_moment(object: &Bound<'_, PyAny>, moment: DateTime) -> PyResult<bool> {
     let Some(Parts { day, time, zone: Zone::Utc }) = read(object)? else { return Ok(false) };

@@ -7,19 +7,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use farm_db_core::repository::{Check, Feed};
+use farm_db_core::Transaction;
+use farm_db_core::backend::Batch;
+use farm_db_core::repository::Feed;
 use farm_db_core::turn::BUDGET;
-use farm_db_core::{Transaction, Value};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
 use crate::error::{self, Failure};
+use crate::intake::{Intake, Refusal};
 use crate::objects::Shapes;
 use crate::operation::{self, Operation};
 use crate::reply::Reply;
 use crate::repository::shaped;
-use crate::settle;
 use crate::shape::Layout;
 
 /// So many rows are one statement of their own; from more on they are inserted while others are still to come.
@@ -42,11 +43,11 @@ pub(crate) struct Creation {
     layout: Layout,
     shapes: Arc<Shapes>,
     tx: Option<Transaction>,
-    check: Check,
+    intake: Intake,
     records: Py<PyIterator>,
     made: Made,
     /// What is checked and not handed over.
-    rows: Vec<Vec<Value>>,
+    rows: Batch,
     /// How many records were taken.
     taken: usize,
     /// Whether there are no more.
@@ -60,6 +61,11 @@ pub(crate) struct Creation {
     keys: Arc<Mutex<Vec<Option<i64>>>>,
     /// How many of them the objects have.
     keyed: usize,
+}
+
+/// A batch for rows to come.
+fn empty(repository: &farm_db_core::Repository) -> Batch {
+    Batch::new(repository.entity().fields.len(), BATCH)
 }
 
 impl Creation {
@@ -76,10 +82,10 @@ impl Creation {
             layout: layout.clone(),
             shapes: Arc::clone(shapes),
             tx,
-            check: repository.check(),
+            intake: Intake::new(layout, repository.check(), !later),
             records: records.try_iter()?.unbind(),
             made: if later { Made::Later } else { Made::Now(PyList::empty(records.py()).unbind()) },
-            rows: Vec::new(),
+            rows: empty(repository),
             taken: 0,
             is_end: false,
             feed: None,
@@ -97,23 +103,22 @@ impl Creation {
             self.is_end = true;
             return Ok(());
         };
-        let record = record?;
-        let values = self.layout.record(&record).map_err(|failure| match failure {
-            Failure::Core(failure) => {
+        let instance = self.intake.take(record?, &mut self.rows).map_err(|refusal| match refusal {
+            Refusal::Unread(Failure::Core(failure)) => {
                 let entity = self.repository.entity().name.as_str();
                 error::to_python(py, &failure.with("row", self.taken).with("entity", entity))
             }
-            Failure::Host(error) => error,
+            Refusal::Unread(Failure::Host(error)) => error,
+            Refusal::Unfit(failure) => {
+                let many = self.taken > 0 || records.next().is_some();
+                error::to_python(py, &if many { failure.with("row", self.taken) } else { failure })
+            }
         })?;
-        let row = self.check.row(values).map_err(|failure| {
-            let many = self.taken > 0 || records.next().is_some();
-            error::to_python(py, &if many { failure.with("row", self.taken) } else { failure })
-        })?;
-        if let Made::Now(made) = &self.made {
-            made.bind(py).append(settle::settled(&self.layout, record, &row)?)?;
+        if let (Made::Now(made), Some(instance)) = (&self.made, instance) {
+            made.bind(py).append(instance)?;
         }
-        self.waits |= self.repository.counted_key().is_some_and(|position| !row[position].is_null());
-        self.rows.push(row);
+        let last = self.rows.len() - 1;
+        self.waits |= self.repository.counted_key().is_some_and(|position| !self.rows.cell(last, position).is_null());
         self.taken += 1;
         Ok(())
     }
@@ -140,15 +145,17 @@ impl Creation {
             self.feed = Some(feed);
         }
         if let Some(feed) = &self.feed {
-            let rows = std::mem::take(&mut self.rows);
-            self.rows = feed.push(rows).unwrap_or_default();
+            let rows = std::mem::replace(&mut self.rows, empty(&self.repository));
+            if let Some(rows) = feed.push(rows) {
+                self.rows = rows;
+            }
         }
         Ok(())
     }
 
     /// Inserts all rows as one.
     fn insert_at_once(&mut self, py: Python<'_>) -> PyResult<Py<Operation>> {
-        let rows = std::mem::take(&mut self.rows).into();
+        let rows = Arc::new(std::mem::take(&mut self.rows));
         let (repository, tx, keys) = (self.repository.clone(), self.tx.clone(), Arc::clone(&self.keys));
         let (layout, shapes) = (self.layout.clone(), Arc::clone(&self.shapes));
         let later = matches!(self.made, Made::Later);

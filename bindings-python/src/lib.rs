@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod input;
 mod instance;
+mod intake;
 mod json;
 mod keys;
 mod nested;

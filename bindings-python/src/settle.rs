@@ -12,34 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::clock;
-use crate::shape::{Layout, Reader, Sequence};
-
-/// The instance for a row, whose values are those of `record`, checked.
-pub(crate) fn settled<'py>(layout: &Layout, record: Bound<'py, PyAny>, row: &[Value]) -> PyResult<Bound<'py, PyAny>> {
-    if holders(&record) == 1
-        && let Some(values) = layout.values_in_order(&record)?
-        && holders(values.as_any()) <= 2
-    {
-        settle(layout, &values, row)?;
-        layout.mark_all_set(&record)?;
-        return Ok(record);
-    }
-    layout.build(record.py(), row)
-}
-
-/// Makes the attributes what reading the row would give.
-fn settle(layout: &Layout, values: &Bound<'_, PyDict>, row: &[Value]) -> PyResult<()> {
-    let py = values.py();
-    // Values of keys that are there may be replaced while a dict is iterated over.
-    for ((_, object), (value, (attribute, reader))) in values.iter().zip(row.iter().zip(layout.attributes())) {
-        match ours(&object, value, reader)? {
-            Some(settled) if settled.is(&object) => {}
-            Some(settled) => values.set_item(attribute.bind(py), settled)?,
-            None => values.set_item(attribute.bind(py), read(py, value, reader)?)?,
-        }
-    }
-    Ok(())
-}
+use crate::shape::{Reader, Sequence};
 
 /// The object that a reader makes of a value.
 pub(crate) fn read<'py>(py: Python<'py>, value: &Value, reader: &Reader) -> PyResult<Bound<'py, PyAny>> {
@@ -50,14 +23,18 @@ pub(crate) fn read<'py>(py: Python<'py>, value: &Value, reader: &Reader) -> PyRe
 }
 
 /// How many references there are to an object.
-fn holders(object: &Bound<'_, PyAny>) -> isize {
+pub(crate) fn holders(object: &Bound<'_, PyAny>) -> isize {
     // SAFETY: the object is alive and the interpreter attached.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
 /// The object itself where it is what reading `value` would give and nobody else can change it, a copy of it where somebody
 /// else could; `None` where the two differ.
-fn ours<'py>(object: &Bound<'py, PyAny>, value: &Value, reader: &Reader) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(crate) fn ours<'py>(
+    object: &Bound<'py, PyAny>,
+    value: &Value,
+    reader: &Reader,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let is_same = match (reader, value) {
         (_, Value::Null) => object.is_none(),
         (Reader::Plain | Reader::Sequence(Sequence::List, _), Value::List(list)) => {

@@ -33,12 +33,12 @@ pub(crate) enum Sequence {
     Tuple,
 }
 
-struct Field {
+pub(crate) struct Field {
     stored: String,
-    attribute: Py<PyString>,
+    pub(crate) attribute: Py<PyString>,
     /// The key in JSON bodies; `None` where the field is excluded.
     key: Option<String>,
-    reader: Reader,
+    pub(crate) reader: Reader,
     writer: Option<Writer>,
 }
 
@@ -138,6 +138,15 @@ impl Reader {
             Self::Model(shape) => JsonInner::Model(Arc::new(shape.to_json())),
             Self::Sequence(_, inner) => JsonInner::List(Box::new(inner.to_json())),
             Self::Map(inner) => JsonInner::Map(Box::new(inner.to_json())),
+        }
+    }
+
+    /// Whether it makes nothing but objects of the core's own types.
+    fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Sequence(Sequence::List, inner) | Self::Map(inner) => inner.is_plain(),
+            _ => false,
         }
     }
 
@@ -293,7 +302,12 @@ impl Inner {
 }
 
 impl Field {
-    fn write(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
+    /// Whether objects of the core's own types are read and written as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.reader.is_plain() && !matches!(self.writer, Some(Writer::Call(_)))
+    }
+
+    pub(crate) fn write(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
         let py = object.py();
         let written = match &self.writer {
             Some(writer) if !object.is_none() => writer.write(object),

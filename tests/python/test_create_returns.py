@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel, PrivateAttr, field_validator, model_validator
 
-from farm_db import Database, Document, Field
+from farm_db import Database, Document, Field, InvalidValueError
 from support import Counter, opened
 
 pytestmark = pytest.mark.every_backend
@@ -58,6 +58,28 @@ RECORDS: list[dict[str, Any]] = [
     {"at": NOON.replace(microsecond=999), "tags": ["a", "b"], "nested": [[1], []], "unique": {"b", "a"}},
     {"free": {"list": [1, {"a": None}]}, "metadata": {"deep": {"a": [1.5]}, "flat": 1, "at": NOON.astimezone(ROME)}},
     {"free": [1, 2], "inner": {"text": "y", "at": NOON.astimezone(ROME)}, "number": 3},
+    {
+        "text": 'a "b" \\ \n',
+        "tags": ['"', "\\", "\x01ü\U0001f600"],
+        "metadata": {'"k\n': [True, 1, 1.0, None], "ü": ["x"]},
+    },
+    {"free": {"1": {1: 2}}, "metadata": {"zero": [0.0, {"a": 5e-324}], "large": [2**63 - 1, -(2**63)], "float": 1e300}},
+    {"free": Decimal("1.50"), "metadata": {"a": [Decimal("1.50"), b"x", UUID(int=1)], "b": Level.LOW}},
+    {"free": reduce(lambda inside, _: [inside], range(40), {"deep": [1]}), "nested": [[2**40], [], [0]]},
+]
+
+#: What no column takes, wherever it stands.
+REFUSED: list[dict[str, Any]] = [
+    {"text": "a\0b"},
+    {"tags": ["a", "\0"]},
+    {"free": {"a": ["\0"]}},
+    {"metadata": {"a": {"$b": 1}}},
+    {"metadata": {"a.b": 1}},
+    {"metadata": {"": 1}},
+    {"metadata": {"a": [float("nan")]}},
+    {"free": 2**63},
+    {"free": "\ud800"},
+    {"free": reduce(lambda inside, _: [inside], range(101), [])},
 ]
 
 
@@ -83,6 +105,20 @@ async def test_create_many_returns_what_get_returns(db: Database, form: str, mod
         stored = await everything.get(one.id)
         assert one == stored
         assert shown(one) == shown(stored)
+
+
+@pytest.mark.parametrize("form", ["dict", "instance"])
+@pytest.mark.parametrize("wrong", REFUSED)
+async def test_what_create_refuses_create_many_refuses_too(db: Database, wrong: dict[str, Any], form: str) -> None:
+    plain = db.repository(Plain)
+    record = Plain(**wrong) if form == "instance" else wrong
+    with pytest.raises(InvalidValueError) as alone:
+        await plain.create(record)
+    with pytest.raises(InvalidValueError) as among:
+        await plain.create_many([{}, record, {}])
+    assert among.value.context["row"] == 1
+    assert among.value.context.get("path") == alone.value.context.get("path")
+    assert await plain.find().count() == 0
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use farm_db_core::backend::Cell;
-use farm_db_core::schema::{Entity, Record};
+use farm_db_core::schema::Entity;
 use farm_db_core::{RowSet, Value};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
-use super::{Inner, Reader};
+use super::{Field, Inner};
 use crate::error::{self, Failure};
-use crate::{instance, settle};
+use crate::instance;
 
 /// A shape beside the entity whose rows it shapes.
 #[derive(Clone)]
@@ -56,7 +56,8 @@ impl Layout {
         self.shape.finish(py, values, None, self.as_dict)
     }
 
-    fn blank<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// The attributes of a row, None yet.
+    pub(crate) fn blank<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let blank = self.blank.get_or_try_init(py, || -> PyResult<Py<PyDict>> {
             let names = PyDict::new(py);
             for place in self.fields.iter().flatten() {
@@ -68,22 +69,14 @@ impl Layout {
         blank.bind(py).copy()
     }
 
-    /// The object of a row of all columns.
-    pub(crate) fn build<'py>(&self, py: Python<'py>, row: &[Value]) -> PyResult<Bound<'py, PyAny>> {
-        let values = self.blank(py)?;
-        for (place, value) in self.fields.iter().zip(row) {
-            let Some(field) = place.map(|place| &self.shape.fields[place]) else { continue };
-            values.set_item(field.attribute.bind(py), settle::read(py, value, &field.reader)?)?;
-        }
-        self.shape.finish(py, values, None, self.as_dict)
+    /// The object of a row of these attributes.
+    pub(crate) fn finish<'py>(&self, values: Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        self.shape.finish(values.py(), values, None, self.as_dict)
     }
 
-    /// The attributes and readers in the order of the entity, where all of them are there.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&Py<PyString>, &Reader)> {
-        self.fields
-            .iter()
-            .flatten()
-            .map(|place| (&self.shape.fields[*place].attribute, &self.shape.fields[*place].reader))
+    /// The shape's field for each field of the entity.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = Option<&Field>> {
+        self.fields.iter().map(|place| place.map(|place| &self.shape.fields[place]))
     }
 
     /// The attributes of an instance that has no others than a row would give it, in the same order, and nothing else that a
@@ -95,7 +88,8 @@ impl Layout {
             return Ok(None);
         }
         let values = instance::values(instance)?;
-        let in_order = values.iter().zip(self.attributes()).all(|((name, _), (attribute, _))| name.is(attribute));
+        let mut fields = self.in_order().flatten();
+        let in_order = values.iter().all(|(name, _)| fields.next().is_some_and(|field| name.is(&field.attribute)));
         Ok((in_order && values.len() == self.fields.len()).then_some(values))
     }
 
@@ -109,24 +103,6 @@ impl Layout {
         let Some(field) = self.fields[position].map(|place| &self.shape.fields[place]) else { return Ok(()) };
         let py = instance.py();
         instance::values(instance)?.set_item(field.attribute.bind(py), field.reader.read(py, Cell::Int(key), false)?)
-    }
-
-    /// An instance as a record of the entity.
-    pub(crate) fn record(&self, instance: &Bound<'_, PyAny>) -> Result<Record, Failure> {
-        let py = instance.py();
-        let values = instance::values(instance)?;
-        let mut record = Record::with_capacity(self.fields.len());
-        for place in self.fields.iter() {
-            let value = match place.map(|place| &self.shape.fields[place]) {
-                Some(field) => match values.get_item(field.attribute.bind(py))? {
-                    Some(item) => Some(field.write(&item)?),
-                    None => None,
-                },
-                None => None,
-            };
-            record.push(value);
-        }
-        Ok(record)
     }
 
     /// Whether making an object runs code of the package's users.

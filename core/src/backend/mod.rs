@@ -4,6 +4,7 @@
 //! [`Session`]s that execute them. There are no default methods: a new backend states everything. What an engine can and
 //! cannot do is a documented fact in [`Capabilities`]; code asks it instead of asking which database this is.
 
+mod batch;
 mod capabilities;
 mod early;
 mod introspection;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use batch::Batch;
 pub use capabilities::Capabilities;
 pub use early::Early;
 pub use introspection::Introspection;
 pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
-pub use rows::{Cell, Rows, ValueRows};
+pub use rows::{Cell, Rows};
 
 use crate::error::{Error, Result};
 use crate::schema::{Contract, FieldType};
@@ -123,11 +125,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Inserts one row in a transaction of its own, where its commit may serve others that come meanwhile too. `None` where
     /// a session does as well.
-    async fn insert_alone(
-        &self,
-        _statement: &Statement,
-        _rows: &Arc<Vec<Vec<Value>>>,
-    ) -> Option<Result<Vec<Option<i64>>>> {
+    async fn insert_alone(&self, _statement: &Statement, _rows: &Arc<Batch>) -> Option<Result<Vec<Option<i64>>>> {
         None
     }
 
@@ -181,7 +179,7 @@ pub trait Session: Send {
     async fn explain(&mut self, statement: Statement) -> Result<Value>;
 
     /// Inserts rows by one compiled insert, all or none; returns the generated key of each where there is one.
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>>;
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>>;
 
     /// Starts a statement whose rows come in batches of `size`.
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>>;

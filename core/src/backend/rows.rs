@@ -1,9 +1,7 @@
 //! Rows on their way out: owned by the result, read cell by cell, never turned into values unless someone asks.
 
-use std::sync::Arc;
-
 use crate::error::Result;
-use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value, format_decimal, parse_decimal, tagged};
+use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value, parse_decimal, tagged};
 
 /// One cell, borrowed from its rows.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +37,19 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// Whether it is null.
+    pub fn is_null(self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The integer inside, if this is an int.
+    pub fn as_int(self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// The cell as a value.
     pub fn to_value(self) -> Result<Value> {
         Ok(match self {
@@ -98,48 +109,5 @@ impl dyn Rows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Rows that the core made itself, a vector of values each.
-#[derive(Debug, Default)]
-pub struct ValueRows(Arc<Vec<Vec<Value>>>, Vec<Vec<Option<String>>>);
-
-impl ValueRows {
-    /// Rows of equally many values.
-    pub fn new(rows: impl Into<Arc<Vec<Vec<Value>>>>) -> Self {
-        let rows = rows.into();
-        // Decimals are lent as text, so their text is made once here.
-        let text = |value: &Value| match value {
-            Value::Decimal(number) => Some(format_decimal(number)),
-            _ => None,
-        };
-        let any = rows.iter().any(|row| row.iter().any(|value| matches!(value, Value::Decimal(_))));
-        let texts = if any { rows.iter().map(|row| row.iter().map(text).collect()).collect() } else { Vec::new() };
-        Self(rows, texts)
-    }
-}
-
-impl Rows for ValueRows {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
-        Ok(match &self.0[row][column] {
-            Value::Null => Cell::Null,
-            Value::Bool(truth) => Cell::Bool(*truth),
-            Value::Int(number) => Cell::Int(*number),
-            Value::Float(number) => Cell::Float(*number),
-            Value::Decimal(_) => Cell::Decimal(self.1[row][column].as_deref().unwrap_or_default()),
-            Value::Text(text) => Cell::Text(text),
-            Value::Bytes(bytes) => Cell::Bytes(bytes),
-            Value::Uuid(uuid) => Cell::Uuid(*uuid),
-            Value::ObjectId(id) => Cell::ObjectId(*id),
-            Value::DateTime(moment) => Cell::DateTime(*moment),
-            Value::Date(date) => Cell::Date(*date),
-            Value::Time(time) => Cell::Time(*time),
-            value @ (Value::List(_) | Value::Map(_)) => Cell::Value(value),
-        })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Database;
-use crate::backend::{Access, Rows, Statement};
+use crate::backend::{Access, Batch, Rows, Statement};
 use crate::config::BackendKind;
 use crate::error::Result;
 use crate::lease::Lease;
@@ -38,7 +38,7 @@ impl Database {
     pub(crate) async fn insert_alone(
         &self,
         statement: &Statement,
-        rows: &Arc<Vec<Vec<Value>>>,
+        rows: &Arc<Batch>,
     ) -> Result<Option<Vec<Option<i64>>>> {
         self.check_connected()?;
         self.backend().insert_alone(statement, rows).await.transpose()

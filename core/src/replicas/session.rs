@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::member::Member;
 use super::{Replicas, is_loss, route};
-use crate::backend::{Access, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Access, Batch, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
@@ -118,7 +118,7 @@ impl Session for ReplicaSession {
         only_reads()
     }
 
-    async fn insert(&mut self, _statement: Statement, _rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, _statement: Statement, _rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         only_reads()
     }
 
@@ -268,7 +268,7 @@ impl Session for WriteSession {
         self.session.explain(statement).await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let outcome = self.writing().insert(statement, rows).await;
         self.notes.ended(outcome)
     }

@@ -5,27 +5,41 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Backend, Changes, Conflict, Insert, Operation, SetTo};
+use crate::backend::{Backend, Batch, Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
-use crate::schema::{Generated, Record};
+use crate::schema::{Entity, Field, FieldType, Generated, Record, has_exact_json};
 use crate::transaction::Transaction;
 use crate::value::{DateTime, Map, Value};
-
-/// Rows that have been checked and are about to be inserted.
-pub struct NewRows(Arc<Vec<Vec<Value>>>);
-
-impl From<Vec<Vec<Value>>> for NewRows {
-    /// Rows that a [`Check`] has made.
-    fn from(rows: Vec<Vec<Value>>) -> Self {
-        Self(Arc::new(rows))
-    }
-}
 
 /// Makes rows of records that are inserted together.
 pub struct Check {
     repository: Repository,
     backend: Arc<dyn Backend>,
     now: DateTime,
+    passes: Vec<Pass>,
+}
+
+/// What of a field may go into a [`Batch`] as it is, because no rule, no default and no database changes it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pass {
+    /// Text that satisfies its rules.
+    Text,
+    /// A list, map or free value, as tagged JSON.
+    Json,
+    Nothing,
+}
+
+impl Pass {
+    fn new(entity: &Entity, position: usize, has_json: bool) -> Self {
+        let field = &entity.fields[position];
+        match &field.kind {
+            // The words come from values.
+            _ if field.auto.is_some() || entity.is_source(position) => Self::Nothing,
+            FieldType::Text if field.constraints.is_of_text() => Self::Text,
+            kind if has_json && field.constraints.is_empty() && !kind.is_scalar() && has_exact_json(kind) => Self::Json,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl Check {
@@ -33,6 +47,40 @@ impl Check {
     pub fn row(&self, record: Record) -> Result<Vec<Value>> {
         let checked = self.repository.entity.check_insert(record, self.now)?;
         self.repository.as_stored(&*self.backend, checked)
+    }
+
+    /// The value of one field in that row; the search field's is null until [`Self::words`] are there.
+    pub fn value(&self, position: usize, given: Option<Value>) -> Result<Value> {
+        let checked = self.repository.entity.check_new(position, given, self.now)?;
+        self.repository.stored_by(&*self.backend, position, checked)
+    }
+
+    /// Whether the row will have this text of a record just as it is.
+    pub fn passes_text(&self, position: usize, text: &str) -> bool {
+        self.passes[position] == Pass::Text && self.field(position).allows_text(text)
+    }
+
+    /// Whether the row will have the tagged JSON of a record's value, where nothing in that is of another type than declared.
+    pub fn passes_json(&self, position: usize) -> bool {
+        self.passes[position] == Pass::Json
+    }
+
+    /// One field.
+    pub fn field(&self, position: usize) -> &Field {
+        &self.repository.entity.fields[position]
+    }
+
+    /// Whether words of the search field come from this one.
+    pub fn is_source(&self, position: usize) -> bool {
+        self.repository.entity.is_source(position)
+    }
+
+    /// The position of the search field and what stands there, by the values of its sources.
+    pub fn words(&self, sources: &[(usize, Value)]) -> Option<(usize, Value)> {
+        let entity = &self.repository.entity;
+        let value =
+            |position| sources.iter().find(|(known, _)| *known == position).map_or(&Value::Null, |(_, value)| value);
+        entity.automatic.search.map(|position| (position, entity.search_text(value)))
     }
 }
 
@@ -45,34 +93,41 @@ impl Repository {
             check.row(record).map_err(|error| if many { error.with("row", index) } else { error })
         };
         let rows = records.into_iter().enumerate().map(placed).collect::<Result<Vec<_>>>()?;
-        self.insert(rows.into(), tx).await
+        self.insert(Arc::new(rows.into()), tx).await
     }
 
     /// Begins to check records that will be inserted together.
     pub fn check(&self) -> Check {
-        Check { repository: self.clone(), backend: self.database.backend(), now: DateTime::now() }
+        let backend = self.database.backend();
+        let has_json = backend.capabilities().json_columns;
+        let passes =
+            (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position, has_json)).collect();
+        Check { repository: self.clone(), backend, now: DateTime::now(), passes }
     }
 
-    /// Inserts rows, all or none; returns them as they are stored.
-    pub async fn insert(&self, NewRows(mut rows): NewRows, tx: Option<&Transaction>) -> Result<RowSet> {
+    /// Inserts rows that a [`Check`] has made, all or none; returns them as they are stored.
+    pub async fn insert(&self, mut rows: Arc<Batch>, tx: Option<&Transaction>) -> Result<RowSet> {
         if rows.is_empty() {
-            return Ok(self.row_set(rows));
+            return Ok(self.row_set_of(rows));
         }
         let keys = self.insert_checked(&rows, tx).await?;
-        if self.counted_key().is_some() {
-            for (row, key) in Arc::make_mut(&mut rows).iter_mut().zip(keys) {
-                self.fill_counted_key(row, key);
+        if let Some(position) = self.counted_key() {
+            let filled = Arc::make_mut(&mut rows);
+            for (row, key) in keys.into_iter().enumerate() {
+                if let (true, Some(key)) = (filled.cell(row, position).is_null(), key) {
+                    filled.set(row, position, key.into());
+                }
             }
         }
-        Ok(self.row_set(rows))
+        Ok(self.row_set_of(rows))
     }
 
-    /// Inserts rows, all or none; the key of each where the database counts it.
-    pub async fn insert_for_keys(&self, NewRows(rows): NewRows, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
+    /// Inserts rows that a [`Check`] has made, all or none; the key of each where the database counts it.
+    pub async fn insert_for_keys(&self, rows: Arc<Batch>, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
         if rows.is_empty() { Ok(Vec::new()) } else { self.insert_checked(&rows, tx).await }
     }
 
-    async fn insert_checked(&self, rows: &Arc<Vec<Vec<Value>>>, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
+    async fn insert_checked(&self, rows: &Arc<Batch>, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
         self.insert_rows(self.shared.insertion.clone(), rows, tx).await
     }
 

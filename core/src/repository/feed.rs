@@ -11,34 +11,32 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Repository, Verb};
+use crate::backend::Batch;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::schema::Relation;
 use crate::transaction::{Transaction, Unit};
 use crate::value::Value;
 
-/// Rows in the order of the entity's fields.
-type Rows = Vec<Vec<Value>>;
-
 /// Batches that wait for the database at most, so that memory stays bounded.
 const AHEAD: usize = 8;
 
 /// The host's end.
 pub struct Feed {
-    batches: mpsc::Sender<Rows>,
+    batches: mpsc::Sender<Batch>,
     ended: Arc<AtomicBool>,
 }
 
 /// The database's end.
 pub struct Fed {
-    batches: mpsc::Receiver<Rows>,
+    batches: mpsc::Receiver<Batch>,
     ended: Arc<AtomicBool>,
 }
 
 impl Feed {
     /// Hands rows over; gives them back where too many wait already. `None` too where the insertion has failed, whose error
     /// says why.
-    pub fn push(&self, rows: Rows) -> Option<Rows> {
+    pub fn push(&self, rows: Batch) -> Option<Batch> {
         match self.batches.try_send(rows) {
             Err(TrySendError::Full(rows)) => Some(rows),
             Ok(()) | Err(TrySendError::Closed(_)) => None,
@@ -69,10 +67,10 @@ impl Feed {
 
 impl Fed {
     /// All rows that are there, or the next that come; `None` at the end.
-    async fn next(&mut self) -> Option<Rows> {
+    async fn next(&mut self) -> Option<Batch> {
         let mut rows = self.batches.recv().await?;
         while let Ok(more) = self.batches.try_recv() {
-            rows.extend(more);
+            rows.append(more);
         }
         Some(rows)
     }
@@ -108,7 +106,7 @@ impl Repository {
         unit.end(outcome).await
     }
 
-    async fn insert_batches(&self, lease: &mut Lease, first: Rows, fed: &mut Fed) -> Result<Vec<Option<i64>>> {
+    async fn insert_batches(&self, lease: &mut Lease, first: Batch, fed: &mut Fed) -> Result<Vec<Option<i64>>> {
         let (mut keys, mut next) = (Vec::new(), Some(first));
         while let Some(rows) = next {
             let (before, count) = (keys.len(), rows.len());

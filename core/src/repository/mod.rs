@@ -27,13 +27,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::arguments::Arguments;
-pub use self::create::{Check, NewRows};
+pub use self::create::Check;
 pub use self::feed::{Fed, Feed};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::read::Key;
 pub use self::rowset::{EarlyRows, Included, RowSet, WriteCell};
 pub use self::stream::RowStream;
-use crate::backend::{Access, Insert, Operation, Statement};
+use crate::backend::{Access, Batch, Insert, Operation, Statement};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
@@ -279,8 +279,12 @@ impl Repository {
     }
 
     /// Rows that the core has as values.
-    fn row_set(&self, rows: impl Into<Arc<Vec<Vec<Value>>>>) -> RowSet {
-        RowSet::of_values(&self.entity, self.all_columns(), rows)
+    fn row_set(&self, rows: Vec<Vec<Value>>) -> RowSet {
+        self.row_set_of(Arc::new(rows.into()))
+    }
+
+    fn row_set_of(&self, rows: Arc<Batch>) -> RowSet {
+        RowSet::of_batch(&self.entity, self.all_columns(), rows)
     }
 
     fn not_found(&self, id: &[Value]) -> Error {

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::arguments::fields_in;
 use super::{Repository, Verb};
-use crate::backend::{Changes, Conflict, Insert, Operation, SetTo, Statement, Write};
+use crate::backend::{Batch, Changes, Conflict, Insert, Operation, SetTo, Statement, Write};
 use crate::backends::REFERENCES;
 use crate::database::Database;
 use crate::error::{Error, Kind, Result};
@@ -87,7 +87,7 @@ pub(super) async fn seize(database: &Database, lease: &mut Lease, target: &Entit
         lease.session()?.execute(removal.clone()).await?;
         let rows: Vec<_> = chunk.iter().map(|mark| vec![mark[0].clone(), Value::Int(0)]).collect();
         let insert = backend.compile(&Operation::Insert(Insert { entity, conflict: None }))?;
-        lease.session()?.insert(insert, Arc::new(rows)).await.map_err(met)?;
+        lease.session()?.insert(insert, Arc::new(rows.into())).await.map_err(met)?;
         // Nobody needs the marks of a row that is gone.
         lease.session()?.execute(removal).await?;
     }
@@ -176,18 +176,19 @@ impl Repository {
     pub(super) async fn insert_rows(
         &self,
         statement: Statement,
-        rows: &Arc<Vec<Vec<Value>>>,
+        rows: &Arc<Batch>,
         tx: Option<&Transaction>,
     ) -> Result<Vec<Option<i64>>> {
         let Some(order) = parents_first(&self.entity, rows)? else {
             return self.insert_in_order(statement, Arc::clone(rows), tx).await;
         };
-        let sorted: Vec<_> = order.iter().map(|index| rows[*index].clone()).collect();
+        let values = rows.to_values()?;
+        let sorted: Vec<_> = order.iter().map(|index| values[*index].clone()).collect();
         let given = |error: Error| match error.context().get("row").and_then(Value::as_int) {
             Some(row) => error.replacing("row", usize::try_from(row).ok().and_then(|row| order.get(row).copied())),
             None => error,
         };
-        let keys = self.insert_in_order(statement, Arc::new(sorted), tx).await.map_err(given)?;
+        let keys = self.insert_in_order(statement, Arc::new(sorted.into()), tx).await.map_err(given)?;
         let mut placed: Vec<_> = order.into_iter().zip(keys).collect();
         placed.sort_by_key(|(index, _)| *index);
         Ok(placed.into_iter().map(|(_, key)| key).collect())
@@ -196,7 +197,7 @@ impl Repository {
     async fn insert_in_order(
         &self,
         statement: Statement,
-        rows: Arc<Vec<Vec<Value>>>,
+        rows: Arc<Batch>,
         tx: Option<&Transaction>,
     ) -> Result<Vec<Option<i64>>> {
         if self.checked_references()?.is_none() {
@@ -208,7 +209,8 @@ impl Repository {
             }
             return self.lease(Verb::CreateMany, tx).await?.session()?.insert(statement, rows).await;
         }
-        let written: Vec<_> = rows.iter().map(|after| Written { before: None, after }).collect();
+        let values = rows.to_values()?;
+        let written: Vec<_> = values.iter().map(|after| Written { before: None, after }).collect();
         let mut attempt = 0;
         loop {
             let mut unit = Unit::begin(self.lease(Verb::CreateMany, tx).await?).await?;
@@ -233,13 +235,14 @@ fn missing(reference: &Reference, key: &[Value]) -> Error {
 
 /// The order in which rows of one batch can be inserted: each behind those that it names. `None` where it is the order
 /// that they have.
-fn parents_first(entity: &Entity, rows: &[Vec<Value>]) -> Result<Option<Vec<usize>>> {
+fn parents_first(entity: &Entity, rows: &Batch) -> Result<Option<Vec<usize>>> {
     let own = entity.relations.iter().filter(|relation| relation.is_enforced() && relation.target == entity.name);
     let own: Vec<Vec<usize>> =
         own.map(|relation| relation.fields.iter().filter_map(|name| entity.position(name).ok()).collect()).collect();
     if own.is_empty() || rows.len() < 2 {
         return Ok(None);
     }
+    let rows = rows.to_values()?;
     let places: HashMap<_, _> =
         rows.iter().enumerate().map(|(index, row)| (identity(&entity.key_of(row)), index)).collect();
     let parents: Vec<Vec<usize>> = rows

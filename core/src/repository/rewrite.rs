@@ -1,6 +1,8 @@
 //! Writes that the engine cannot do in one statement: the rows are read for update, changed here, and written by their
 //! keys, in one transaction.
 
+use std::sync::Arc;
+
 use super::arguments::{fields_equal, key_equals, living};
 use super::modify::{Which, touch};
 use super::references::Written;
@@ -70,7 +72,7 @@ impl Repository {
         }
         let mut row = conflict.row.clone();
         self.check_references(lease, &[Written { before: None, after: &row }]).await?;
-        let keys = lease.session()?.insert(self.shared.insertion.clone(), vec![row.clone()].into()).await?;
+        let keys = lease.session()?.insert(self.shared.insertion.clone(), Arc::new(vec![row.clone()].into())).await?;
         self.fill_counted_key(&mut row, keys.into_iter().next().flatten());
         Ok(row)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::related::Related;
-use crate::backend::{Cell, Rows, ValueRows};
+use crate::backend::{Batch, Cell, Rows};
 use crate::error::Result;
 use crate::schema::{Entity, Field};
 use crate::value::{Map, Value, tagged};
@@ -65,6 +65,19 @@ impl Rows for One {
     }
 }
 
+/// Rows that the core has.
+struct Shared(Arc<Batch>);
+
+impl Rows for Shared {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn cell(&self, row: usize, column: usize) -> Result<Cell<'_>> {
+        Ok(self.0.cell(row, column))
+    }
+}
+
 impl RowSet {
     /// One row of a set that is shared, or none.
     pub(crate) fn one_of(set: &Arc<Self>, row: Option<usize>) -> Self {
@@ -75,12 +88,9 @@ impl RowSet {
         Self { entity: Arc::clone(entity), columns, rows, included: Vec::new() }
     }
 
-    pub(crate) fn of_values(
-        entity: &Arc<Entity>,
-        columns: Arc<[usize]>,
-        rows: impl Into<Arc<Vec<Vec<Value>>>>,
-    ) -> Self {
-        Self::new(entity, columns, Box::new(ValueRows::new(rows)))
+    /// Rows that may belong to others too.
+    pub(crate) fn of_batch(entity: &Arc<Entity>, columns: Arc<[usize]>, rows: Arc<Batch>) -> Self {
+        Self::new(entity, columns, Box::new(Shared(rows)))
     }
 
     /// These rows of this set (in this order), with these fields of the entity; related rows are added afterwards.

@@ -31,18 +31,23 @@ impl Entity {
     /// absent or null stays null.
     pub fn check_insert(&self, record: Record, now: DateTime) -> Result<Vec<Value>> {
         let mut row = Vec::with_capacity(self.fields.len());
-        for (field, value) in self.fields.iter().zip(record) {
-            let value = match value {
-                Some(Value::Null) if field.generated.is_some() => None,
-                // The words are made of the whole row, whatever the host has there.
-                Some(_) if field.auto == Some(Auto::Search) => None,
-                Some(Value::Null) if field.auto == Some(Auto::Created) || field.auto == Some(Auto::Updated) => None,
-                other => other,
-            };
-            row.push(self.complete(field, value, now)?);
+        for (position, value) in record.into_iter().enumerate() {
+            row.push(self.check_new(position, value, now)?);
         }
         self.fill_search(&mut row);
         Ok(row)
+    }
+
+    /// The value of one field of such a row; null for the search field, whose words are made of the whole row.
+    pub(crate) fn check_new(&self, position: usize, value: Option<Value>, now: DateTime) -> Result<Value> {
+        let field = &self.fields[position];
+        let value = match value {
+            Some(Value::Null) if field.generated.is_some() => None,
+            Some(_) if field.auto == Some(Auto::Search) => None,
+            Some(Value::Null) if field.auto == Some(Auto::Created) || field.auto == Some(Auto::Updated) => None,
+            other => other,
+        };
+        self.complete(field, value, now)
     }
 
     fn complete(&self, field: &Field, value: Option<Value>, now: DateTime) -> Result<Value> {
@@ -82,6 +87,8 @@ fn fits(field: &Field, value: &Value) -> bool {
         && match (&field.kind, value) {
             (FieldType::Text, Value::Text(text)) => check_text(text).is_ok(),
             (FieldType::List(items), Value::List(list)) => list.iter().all(|item| fits(items, item)),
+            // Neither NaN nor the zero with a sign.
+            (FieldType::Float, Value::Float(number)) => *number < 0.0 || number.is_sign_positive() && !number.is_nan(),
             (FieldType::Int, Value::Int(_))
             | (FieldType::Bool, Value::Bool(_))
             | (FieldType::Bytes, Value::Bytes(_))
@@ -89,6 +96,23 @@ fn fits(field: &Field, value: &Value) -> bool {
             | (FieldType::DateTime, Value::DateTime(_)) => true,
             _ => false,
         }
+}
+
+impl Field {
+    /// Whether a text may stand in this field, which has no rules but those of text.
+    pub(crate) fn allows_text(&self, text: &str) -> bool {
+        check_text(text).is_ok() && (self.constraints.is_empty() || check_text_rules(&self.constraints, text).is_ok())
+    }
+}
+
+/// Whether values of this type can be tagged JSON that needs no look at any rule: nothing in it is checked, filled in or
+/// written otherwise than by its type.
+pub fn has_exact_json(kind: &FieldType) -> bool {
+    match kind {
+        FieldType::Any | FieldType::Text | FieldType::Int | FieldType::Float | FieldType::Bool => true,
+        FieldType::List(inner) | FieldType::Map(inner) => inner.constraints.is_empty() && has_exact_json(&inner.kind),
+        _ => false,
+    }
 }
 
 /// What an absent value of a declared field becomes.
@@ -293,12 +317,9 @@ fn check_model(model: &Model, mut map: Map) -> Result<Value> {
 }
 
 fn check_constraints(constraints: &Constraints, value: &Value) -> Result<()> {
-    check_length(constraints, value)?;
-    if let (Some(pattern), Value::Text(text)) = (&constraints.pattern, value)
-        && !pattern.regex.is_match(text)
-    {
-        return Err(Error::invalid_value(format!("text does not match the pattern {:?}", pattern.source))
-            .with("rule", "pattern"));
+    match value {
+        Value::Text(text) => check_text_rules(constraints, text)?,
+        value => check_size(constraints, value)?,
     }
     if let Some(allowed) = &constraints.allowed
         && !allowed.iter().any(|one| canonical_equal(one, value))
@@ -310,16 +331,30 @@ fn check_constraints(constraints: &Constraints, value: &Value) -> Result<()> {
     check_decimal_shape(constraints, value)
 }
 
-fn check_length(constraints: &Constraints, value: &Value) -> Result<()> {
+fn check_text_rules(constraints: &Constraints, text: &str) -> Result<()> {
+    if constraints.min_length.is_some() || constraints.max_length.is_some() {
+        check_length(constraints, text.chars().count() as u64, "characters")?;
+    }
+    if let Some(pattern) = &constraints.pattern
+        && !pattern.regex.is_match(text)
+    {
+        return Err(Error::invalid_value(format!("text does not match the pattern {:?}", pattern.source))
+            .with("rule", "pattern"));
+    }
+    Ok(())
+}
+
+fn check_size(constraints: &Constraints, value: &Value) -> Result<()> {
     let (length, unit) = match value {
-        Value::Text(text) if constraints.min_length.is_some() || constraints.max_length.is_some() => {
-            (text.chars().count() as u64, "characters")
-        }
         Value::Bytes(bytes) => (bytes.len() as u64, "bytes"),
         Value::List(list) => (list.len() as u64, "elements"),
         Value::Map(map) => (map.len() as u64, "entries"),
         _ => return Ok(()),
     };
+    check_length(constraints, length, unit)
+}
+
+fn check_length(constraints: &Constraints, length: u64, unit: &str) -> Result<()> {
     if let Some(least) = constraints.min_length.filter(|least| length < *least) {
         return Err(
             Error::invalid_value(format!("expected at least {least} {unit}, got {length}")).with("rule", "min_length")

@@ -189,7 +189,17 @@ impl Constraints {
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.min_length.is_none() && self.max_length.is_none() && self.pattern.is_none() && self.is_of_text()
+    }
+
+    /// Whether nothing is asked but what is asked of text only, and of lengths.
+    pub(crate) fn is_of_text(&self) -> bool {
+        let Self { min_length: _, max_length: _, pattern: _, allowed, ge, gt, le, lt, multiple_of, .. } = self;
+        let bounds = [ge, gt, le, lt, multiple_of];
+        allowed.is_none()
+            && bounds.iter().all(|bound| bound.is_none())
+            && self.max_digits.is_none()
+            && self.decimal_places.is_none()
     }
 }
 

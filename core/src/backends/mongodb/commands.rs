@@ -17,7 +17,7 @@ use super::layout::ID;
 use super::rows::MongoRows;
 use super::session::{Done, explained, free_document, with_deadline};
 use super::task::Wanted;
-use crate::backend::{Early, Rows, Statement, ValueRows};
+use crate::backend::{Batch, Early, Rows, Statement};
 use crate::backends::deadline::unknown;
 use crate::error::{Error, Kind, Result};
 use crate::value::{Map, Value};
@@ -113,7 +113,7 @@ async fn query_here(
         // MongoDB reads a limit of 0 as none.
         Command::Find { limit: Some(0), .. } | Command::Count { limit: Some(0), .. } => {
             let none = matches!(plan.command, Command::Find { .. });
-            return Ok(if none { Box::new(rows) } else { Box::new(ValueRows::new(vec![vec![Value::Int(0)]])) });
+            return Ok(if none { Box::new(rows) } else { Box::new(Batch::from(vec![vec![Value::Int(0)]])) });
         }
         Command::Find { filter, keyed, .. } => {
             let filter = find_filter(plan, filter, *keyed, &statement.parameters)?;
@@ -136,7 +136,7 @@ async fn query_here(
                 action = action.skip(*skip);
             }
             let count = run!(action, session, store).map_err(failed)?;
-            return Ok(Box::new(ValueRows::new(vec![vec![Value::Int(i64::try_from(count).unwrap_or(i64::MAX))]])));
+            return Ok(Box::new(Batch::from(vec![vec![Value::Int(i64::try_from(count).unwrap_or(i64::MAX))]])));
         }
         Command::Distinct { filter, name } => {
             let group = doc! { "$group": { ID: format!("${name}") } };
@@ -319,9 +319,12 @@ pub(super) async fn insert(
     store: Arc<Store>,
     mut session: Transaction,
     plan: Arc<Plan>,
-    rows: Arc<Vec<Vec<Value>>>,
+    rows: Arc<Batch>,
 ) -> Done<Vec<Option<i64>>> {
-    let outcome = insert_here(&store, &mut session, &plan, rows).await;
+    let outcome = match rows.to_values() {
+        Ok(rows) => insert_here(&store, &mut session, &plan, rows).await,
+        Err(error) => Err(error),
+    };
     (session, outcome)
 }
 
@@ -329,12 +332,11 @@ async fn insert_here(
     store: &Store,
     session: &mut Transaction,
     plan: &Plan,
-    mut rows: Arc<Vec<Vec<Value>>>,
+    mut rows: Vec<Vec<Value>>,
 ) -> Result<Vec<Option<i64>>> {
     let Command::Insert { counted } = &plan.command else { return Err(Error::internal("a command that is no insert")) };
     if counted.is_some() {
-        let rows: &mut Vec<_> = Arc::make_mut(&mut rows);
-        count_keys(store, plan, *counted, rows).await?;
+        count_keys(store, plan, *counted, &mut rows).await?;
     }
     let many = rows.len() > 1;
     let placed = |(index, row): (usize, &Vec<Value>)| {

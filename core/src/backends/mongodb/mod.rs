@@ -58,6 +58,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_scale: true,
     decimal_places: 6_144,
     moment_precision: 1000,
+    json_columns: false,
     free_days: false,
     foreign_keys: false,
     row_locks: false,

@@ -22,7 +22,7 @@ use super::error::{UNKNOWN_COMMIT, translate};
 use super::stream::MongoStream;
 use super::task::{Wanted, ended_if_left, on_runtime, reading};
 use super::values::{document, free};
-use crate::backend::{Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -262,7 +262,7 @@ impl Session for MongoSession {
         self.read(move |store, session, _| commands::explain(store, session, plan, statement.parameters)).await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let plan = plan(&statement)?;
         if rows.len() < 2 || matches!(self.state, State::Open(_)) {
             return self.write(move |store, session| commands::insert(store, session, plan, rows)).await;

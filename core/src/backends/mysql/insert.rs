@@ -8,12 +8,12 @@ use super::dialect::{Mysql, quote, write_constant, write_constant_text};
 use super::error::{failed_row, translate};
 use super::session::{Answer, MysqlSession, Request};
 use super::values::size;
-use crate::backend::{Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Cell, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::unknown;
-use crate::backends::sql::{Dialect, for_column, is_json, written};
+use crate::backends::sql::{Dialect, is_json, parameter, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType, Generated};
-use crate::value::{Value, tagged};
+use crate::value::Value;
 
 /// Bytes of one statement, about: beyond this nothing is won.
 const MOST_BYTES: usize = 1 << 20;
@@ -68,12 +68,12 @@ impl WritePlan {
 pub(super) async fn insert(
     session: &mut MysqlSession,
     statement: &Statement,
-    rows: &Arc<Vec<Vec<Value>>>,
+    rows: &Arc<Batch>,
 ) -> Result<Vec<Option<i64>>> {
     let plan = WritePlan::of(statement).ok_or_else(|| Error::internal("an insert without its plan"))?;
     let (is_mariadb, packet) = session.link().map(|link| (link.is_mariadb, link.packet))?;
-    if let [row] = &rows[..] {
-        return insert_one(session, &plan, statement, row).await;
+    if rows.len() == 1 {
+        return insert_one(session, &plan, statement, rows).await;
     }
     let chunks = written(rows, {
         let plan = Arc::clone(&plan);
@@ -114,12 +114,12 @@ async fn insert_one(
     session: &mut MysqlSession,
     plan: &WritePlan,
     statement: &Statement,
-    row: &[Value],
+    rows: &Batch,
 ) -> Result<Vec<Option<i64>>> {
     let (is_mariadb, packet) = session.link().map(|link| (link.is_mariadb, link.packet))?;
-    let counted = plan.counted.as_ref().filter(|(position, _)| row[*position].is_null());
-    let row = plan.columns.iter().zip(row);
-    let parameters: Vec<_> = row.map(|((_, kind), value)| for_column(kind, value).into_owned()).collect();
+    let counted = plan.counted.as_ref().filter(|(position, _)| rows.cell(0, *position).is_null());
+    let row = plan.columns.iter().zip(rows.row(0));
+    let parameters = row.map(|((_, kind), cell)| parameter(kind, cell)).collect::<Result<Vec<_>>>()?;
     check_size(plan, parameters.iter().map(size).sum(), packet)?;
     let mut statement = Statement { parameters, kinds: Arc::new([]), ..statement.clone() };
     if let Some((_, name)) = counted.filter(|_| is_mariadb) {
@@ -144,28 +144,28 @@ struct Chunk {
 }
 
 /// A row as a list of constants.
-fn row_text(plan: &WritePlan, row: &[Value]) -> String {
+fn row_text(plan: &WritePlan, rows: &Batch, row: usize) -> Result<String> {
     let mut text = String::new();
-    for (index, ((_, kind), value)) in plan.columns.iter().zip(row).enumerate() {
+    for (index, ((_, kind), cell)) in plan.columns.iter().zip(rows.row(row)).enumerate() {
         text.push(if index == 0 { '(' } else { ',' });
-        if is_json(kind) && !value.is_null() {
-            write_constant_text(&tagged::to_string(value), &mut text);
-        } else {
-            write_constant(value, &mut text);
+        match cell {
+            Cell::Json(json) => write_constant_text(json, &mut text),
+            Cell::Text(constant) if !is_json(kind) => write_constant_text(constant, &mut text),
+            cell => write_constant(&parameter(kind, cell)?, &mut text),
         }
     }
     text.push(')');
-    text
+    Ok(text)
 }
 
 /// The rows in the statements that will insert them. Where keys cannot be returned, a statement has either all of its
 /// counted keys or none, because the server tells the first of its own only.
-fn chunks(plan: &WritePlan, rows: &[Vec<Value>], is_mariadb: bool, packet: usize) -> Result<Vec<Chunk>> {
+fn chunks(plan: &WritePlan, rows: &Batch, is_mariadb: bool, packet: usize) -> Result<Vec<Chunk>> {
     let most = MOST_BYTES.min(packet.saturating_sub(FRAME));
     let mut chunks: Vec<Chunk> = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        let key = plan.counted.as_ref().and_then(|(position, _)| row[*position].as_int());
-        let row = row_text(plan, row);
+    for index in 0..rows.len() {
+        let key = plan.counted.as_ref().and_then(|(position, _)| rows.cell(index, *position).as_int());
+        let row = row_text(plan, rows, index).map_err(|error| error.with("row", index))?;
         check_size(plan, row.len(), packet).map_err(|error| error.with("row", index))?;
         match chunks.last_mut() {
             Some(chunk)

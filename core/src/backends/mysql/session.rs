@@ -31,7 +31,7 @@ use super::rows::MysqlRows;
 use super::stream::MysqlStream;
 use super::values::Parameter;
 use super::{insert, native};
-use crate::backend::{Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -394,7 +394,7 @@ impl Session for MysqlSession {
         native::execute(self, text, statement.parameters).await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         insert::insert(self, &statement, &rows).await
     }
 

@@ -8,12 +8,12 @@ use sqlx_postgres::PgConnection;
 use super::dialect::{Postgres, column_type, is_counted, quote};
 use super::session::PostgresSession;
 use super::wire::{sized, write_sized};
-use crate::backend::{Rows, Statement};
+use crate::backend::{Batch, Cell, Rows, Statement};
 use crate::backends::deadline::unknown;
-use crate::backends::sql::{Dialect, for_column, is_json, written};
+use crate::backends::sql::{Dialect, is_json, parameter, written};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, FieldType};
-use crate::value::{Value, tagged};
+use crate::value::Value;
 
 /// The first bytes of COPY's binary format.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -80,21 +80,26 @@ fn of_number(text: &Arc<str>, number: i64) -> Statement {
 pub(super) async fn insert(
     session: &mut PostgresSession,
     statement: &Statement,
-    mut rows: Arc<Vec<Vec<Value>>>,
+    rows: Arc<Batch>,
 ) -> Result<Vec<Option<i64>>> {
     let plan = statement.native.clone().and_then(|native| native.downcast::<InsertPlan>().ok());
     let plan = plan.ok_or_else(|| Error::internal("an insert without its plan"))?;
     let many = rows.len() > 1;
     let count = rows.len();
-    let largest =
-        plan.counted.as_ref().and_then(|counted| rows.iter().filter_map(|row| row[counted.position].as_int()).max());
+    let given = |position: usize| (0..count).map(|row| rows.cell(row, position).as_int()).collect::<Vec<_>>();
+    let given = plan.counted.as_ref().map(|counted| given(counted.position));
+    let largest = given.iter().flatten().flatten().copied().max();
     let keys = if many {
-        let keys = reserve(session, &plan, &mut rows).await?;
-        copy(session, &plan, &rows).await?;
-        keys
+        let keys = match (&plan.counted, given) {
+            (Some(counted), Some(given)) => reserve(session, counted, given).await?,
+            _ => Vec::new(),
+        };
+        let keys: Arc<[_]> = keys.into();
+        copy(session, &plan, &rows, &keys).await?;
+        if keys.is_empty() { vec![None; count] } else { keys.to_vec() }
     } else {
-        let row = plan.columns.iter().zip(rows.iter().flatten());
-        let parameters = row.map(|((_, kind), value)| for_column(kind, value).into_owned()).collect();
+        let row = plan.columns.iter().zip(rows.row(0));
+        let parameters = row.map(|((_, kind), cell)| parameter(kind, cell)).collect::<Result<_>>()?;
         let kinds: Arc<[FieldType]> = if plan.counted.is_some() { Arc::new([FieldType::Int]) } else { Arc::new([]) };
         let found = session.rows(&Statement { parameters, kinds, ..statement.clone() }).await?;
         vec![if plan.counted.is_some() { found.cell(0, 0)?.to_value()?.as_int() } else { None }; count]
@@ -108,29 +113,32 @@ pub(super) async fn insert(
     Ok(keys)
 }
 
-/// Gives keys to the rows without one.
+/// The keys of rows, those that are not given drawn from the sequence.
 async fn reserve(
     session: &mut PostgresSession,
-    plan: &InsertPlan,
-    rows: &mut Arc<Vec<Vec<Value>>>,
+    counted: &Counted,
+    mut keys: Vec<Option<i64>>,
 ) -> Result<Vec<Option<i64>>> {
-    let Some(counted) = &plan.counted else { return Ok(vec![None; rows.len()]) };
-    let position = counted.position;
-    let missing = rows.iter().filter(|row| row[position].is_null()).count();
+    let missing = keys.iter().filter(|key| key.is_none()).count();
     if missing > 0 {
         let drawn = session.rows(&of_number(&counted.reserve, missing as i64)).await?;
-        for (index, row) in Arc::make_mut(rows).iter_mut().filter(|row| row[position].is_null()).enumerate() {
-            row[position] = drawn.cell(index, 0)?.to_value()?;
+        for (index, key) in keys.iter_mut().filter(|key| key.is_none()).enumerate() {
+            *key = drawn.cell(index, 0)?.as_int();
         }
     }
-    Ok(rows.iter().map(|row| row[position].as_int()).collect())
+    Ok(keys)
 }
 
-/// Sends rows by COPY, which takes all or none.
-async fn copy(session: &mut PostgresSession, plan: &Arc<InsertPlan>, rows: &Arc<Vec<Vec<Value>>>) -> Result<()> {
+/// Sends rows by COPY, which takes all or none; with these keys, where the database counts them.
+async fn copy(
+    session: &mut PostgresSession,
+    plan: &Arc<InsertPlan>,
+    rows: &Arc<Batch>,
+    keys: &Arc<[Option<i64>]>,
+) -> Result<()> {
     let data = written(rows, {
-        let plan = Arc::clone(plan);
-        move |rows| copy_data(&plan, rows)
+        let (plan, keys) = (Arc::clone(plan), Arc::clone(keys));
+        move |rows| copy_data(&plan, rows, &keys)
     });
     let data = data.await?;
     // The driver cannot go on with a connection whose COPY was left in the middle, so until its end it counts as dirty.
@@ -147,14 +155,16 @@ async fn copy(session: &mut PostgresSession, plan: &Arc<InsertPlan>, rows: &Arc<
 }
 
 /// Rows in COPY's binary format.
-fn copy_data(plan: &InsertPlan, rows: &[Vec<Value>]) -> Result<Vec<u8>> {
+fn copy_data(plan: &InsertPlan, rows: &Batch, keys: &[Option<i64>]) -> Result<Vec<u8>> {
     let mut data = SIGNATURE.to_vec();
     let width = i16::try_from(plan.columns.len()).map_err(|_| Error::invalid_schema("too many columns"))?;
-    for (index, row) in rows.iter().enumerate() {
+    let counted = plan.counted.as_ref().map(|counted| counted.position);
+    for row in 0..rows.len() {
         data.extend_from_slice(&width.to_be_bytes());
-        for ((name, kind), value) in plan.columns.iter().zip(row) {
-            let written = write_column(kind, value, &mut data);
-            written.map_err(|error| error.under(name).with("row", index))?;
+        for (position, ((name, kind), cell)) in plan.columns.iter().zip(rows.row(row)).enumerate() {
+            let key = keys.get(row).copied().flatten().filter(|_| counted == Some(position));
+            let written = write_column(kind, key.map_or(cell, Cell::Int), &mut data);
+            written.map_err(|error| error.under(name).with("row", row))?;
         }
     }
     data.extend_from_slice(&(-1_i16).to_be_bytes());
@@ -162,17 +172,23 @@ fn copy_data(plan: &InsertPlan, rows: &[Vec<Value>]) -> Result<Vec<u8>> {
 }
 
 /// One column; `jsonb` begins with its version.
-fn write_column(kind: &FieldType, value: &Value, out: &mut Vec<u8>) -> Result<()> {
-    if !is_json(kind) || value.is_null() {
-        return write_sized(value, out);
+fn write_column(kind: &FieldType, cell: Cell<'_>, out: &mut Vec<u8>) -> Result<()> {
+    if is_json(kind) && !cell.is_null() {
+        return sized(out, |out| {
+            if column_type(kind) == "jsonb" {
+                out.push(1);
+            }
+            cell.write_tagged(out);
+            Ok(())
+        });
     }
-    sized(out, |out| {
-        if column_type(kind) == "jsonb" {
-            out.push(1);
-        }
-        tagged::write(value, out);
-        Ok(())
-    })
+    match cell {
+        Cell::Text(text) => sized(out, |out| {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }),
+        cell => write_sized(&cell.to_value()?, out),
+    }
 }
 
 async fn send(connection: &mut PgConnection, command: &str, data: &[u8]) -> Result<(), SqlxError> {

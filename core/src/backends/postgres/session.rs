@@ -27,7 +27,7 @@ use super::rows::PostgresRows;
 use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
-use crate::backend::{Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -431,7 +431,7 @@ impl Session for PostgresSession {
         (0..rows.len()).map(|row| rows.cell(row, 0)?.to_value()).collect::<Result<Vec<_>>>().map(Value::List)
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let around = self.enter_write().await?;
         let outcome = insert::insert(self, &statement, rows).await;
         self.leave(around, outcome).await

@@ -19,7 +19,7 @@ pub(super) mod socket;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::backend::Select;
+use crate::backend::{Batch, Cell, Select};
 use crate::error::{Error, Result};
 use crate::query::Words;
 use crate::runtime;
@@ -159,13 +159,23 @@ pub(super) fn for_column<'a>(kind: &FieldType, value: &'a Value) -> Cow<'a, Valu
     }
 }
 
+/// A cell of a row as a parameter of a statement.
+pub(super) fn parameter(kind: &FieldType, cell: Cell<'_>) -> Result<Value> {
+    if is_json(kind) && !cell.is_null() {
+        let mut text = Vec::new();
+        cell.write_tagged(&mut text);
+        return Ok(Value::Text(String::from_utf8(text).expect("only UTF-8 is written")));
+    }
+    cell.to_value()
+}
+
 /// Rows from this number on are written as text or bytes by a thread of the runtime, so that the host's goes on meanwhile.
 const MANY: usize = 256;
 
 /// What `write` makes of rows.
 pub(super) async fn written<T: Send + 'static>(
-    rows: &Arc<Vec<Vec<Value>>>,
-    write: impl FnOnce(&[Vec<Value>]) -> Result<T> + Send + 'static,
+    rows: &Arc<Batch>,
+    write: impl FnOnce(&Batch) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     if rows.len() < MANY {
         return write(rows);

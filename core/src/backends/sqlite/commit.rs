@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::error::translate;
 use super::session::{SqliteSession, batch, insert_rows};
 use super::worker::Interrupt;
-use crate::backend::Statement;
+use crate::backend::{Batch, Cell, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::value::Value;
@@ -36,7 +36,7 @@ pub(super) type Keys = Vec<Option<i64>>;
 /// One row and its insert.
 pub(super) struct Insertion {
     pub(super) statement: Statement,
-    pub(super) rows: Arc<Vec<Vec<Value>>>,
+    pub(super) rows: Arc<Batch>,
 }
 
 struct Offer {
@@ -132,8 +132,8 @@ impl Drop for Offered<'_> {
     }
 }
 
-/// Whether a row takes no time that another one would notice.
-pub(super) fn is_short(row: &[Value]) -> bool {
+/// Whether rows take no time that another one would notice.
+pub(super) fn is_short(rows: &Batch) -> bool {
     fn weight(value: &Value) -> usize {
         match value {
             Value::Text(text) => text.len(),
@@ -143,7 +143,13 @@ pub(super) fn is_short(row: &[Value]) -> bool {
             _ => 16,
         }
     }
-    row.iter().map(weight).sum::<usize>() <= SHORT
+    let weight = |cell| match cell {
+        Cell::Text(text) | Cell::Decimal(text) | Cell::Json(text) => text.len(),
+        Cell::Bytes(bytes) => bytes.len(),
+        Cell::Value(value) => weight(value),
+        _ => 16,
+    };
+    (0..rows.len()).all(|row| rows.row(row).map(weight).sum::<usize>() <= SHORT)
 }
 
 /// Inserts what is offered in one transaction; fails where that cannot be begun.

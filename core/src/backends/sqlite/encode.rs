@@ -4,16 +4,18 @@
 use std::rc::Rc;
 
 use rusqlite::Statement;
-use rusqlite::types::Value as SqlValue;
+use rusqlite::types::{Null, ToSqlOutput, Value as SqlValue, ValueRef};
 
-use crate::backends::sql::plain_text;
+use crate::backend::Cell;
+use crate::backends::sql::{is_json, plain_text};
 use crate::error::{Error, Result};
+use crate::schema::FieldType;
 use crate::value::{Value, tagged};
 
 /// Binds parameter `index` (from 1); a list becomes a table for `rarray`.
 pub(super) fn bind(statement: &mut Statement<'_>, index: usize, value: &Value) -> rusqlite::Result<()> {
     match value {
-        Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
+        Value::Null => statement.raw_bind_parameter(index, Null),
         Value::Bool(truth) => statement.raw_bind_parameter(index, *truth),
         Value::Int(number) => statement.raw_bind_parameter(index, *number),
         // Zero has one sign in SQLite's records; it is given up here, where it can be seen.
@@ -26,6 +28,39 @@ pub(super) fn bind(statement: &mut Statement<'_>, index: usize, value: &Value) -
             statement.raw_bind_parameter(index, Rc::new(table))
         }
         other => statement.raw_bind_parameter(index, plain_text(other)),
+    }
+}
+
+/// Binds a cell of a row; `json` is room for the text of what has not been written yet.
+pub(super) fn bind_cell(
+    statement: &mut Statement<'_>,
+    index: usize,
+    kind: &FieldType,
+    cell: Cell<'_>,
+    json: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
+    let bind_text = |statement: &mut Statement<'_>, text: &[u8]| {
+        statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(ValueRef::Text(text)))
+    };
+    match cell {
+        Cell::Null => statement.raw_bind_parameter(index, Null),
+        Cell::Json(text) => bind_text(statement, text.as_bytes()),
+        cell if is_json(kind) => {
+            json.clear();
+            cell.write_tagged(json);
+            bind_text(statement, json)
+        }
+        Cell::Text(text) | Cell::Decimal(text) => bind_text(statement, text.as_bytes()),
+        Cell::Bytes(bytes) => statement.raw_bind_parameter(index, bytes),
+        Cell::Bool(truth) => statement.raw_bind_parameter(index, truth),
+        Cell::Int(number) => statement.raw_bind_parameter(index, number),
+        Cell::Float(number) => statement.raw_bind_parameter(index, number + 0.0),
+        Cell::Uuid(uuid) => bind_text(statement, uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes()),
+        Cell::ObjectId(id) => statement.raw_bind_parameter(index, id.to_string()),
+        Cell::DateTime(moment) => bind_text(statement, &moment.ascii()),
+        Cell::Date(date) => statement.raw_bind_parameter(index, date.to_string()),
+        Cell::Time(time) => bind_text(statement, &time.ascii()),
+        Cell::Value(value) => bind(statement, index, value),
     }
 }
 

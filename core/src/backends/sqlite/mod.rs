@@ -25,7 +25,9 @@ use async_trait::async_trait;
 use self::commit::{Insertion, Keys, Offers};
 use self::connection::Opener;
 use self::session::SqliteSession;
-use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Rows, Session, Statement};
+use crate::backend::{
+    Access, Backend, Batch, Capabilities, Introspection, Operation, Position, Rows, Session, Statement,
+};
 use crate::backends::sql::compile::compile;
 use crate::backends::sql::schema;
 use crate::config::{Config, Location, PoolOptions};
@@ -55,6 +57,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_scale: true,
     decimal_places: 6_144,
     moment_precision: 1,
+    json_columns: true,
     free_days: true,
     foreign_keys: true,
     row_locks: true,
@@ -179,17 +182,13 @@ impl Backend for Sqlite {
         Some(Box::new(rows))
     }
 
-    async fn insert_alone(
-        &self,
-        statement: &Statement,
-        rows: &Arc<Vec<Vec<Value>>>,
-    ) -> Option<Result<Vec<Option<i64>>>> {
+    async fn insert_alone(&self, statement: &Statement, rows: &Arc<Batch>) -> Option<Result<Vec<Option<i64>>>> {
         // In memory a commit costs nothing, and there is one connection for everything.
         self.readers.as_ref()?;
         let insertion = Insertion { statement: statement.clone(), rows: Arc::clone(rows) };
         Some(match self.writer.try_acquire() {
             Some(writer) => self.insert_by(writer, insertion).await,
-            None if rows.iter().all(|row| commit::is_short(row)) => self.offer(insertion).await,
+            None if commit::is_short(rows) => self.offer(insertion).await,
             None => return None,
         })
     }

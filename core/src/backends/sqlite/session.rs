@@ -8,12 +8,11 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::connection::{MAX_READ_AGE, Opener, with_few_pages};
-use super::encode::{bind, bind_native};
+use super::encode::{bind, bind_cell, bind_native};
 use super::error::translate;
 use super::rows::SqliteRows;
 use super::worker::Interrupt;
-use crate::backend::{Early, RowBatches, Rows, Session, Statement, TransactionOptions};
-use crate::backends::sql::for_column;
+use crate::backend::{Batch, Early, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
 use crate::runtime;
@@ -179,7 +178,7 @@ impl Session for SqliteSession {
         .await
     }
 
-    async fn insert(&mut self, statement: Statement, rows: Arc<Vec<Vec<Value>>>) -> Result<Vec<Option<i64>>> {
+    async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let interrupt = self.connection.interrupt();
         let nested = self.in_transaction;
         self.run(move |connection| {
@@ -276,16 +275,17 @@ impl Session for SqliteSession {
 pub(super) fn insert_rows(
     connection: &Connection,
     statement: &Statement,
-    rows: &[Vec<Value>],
+    rows: &Batch,
     interrupt: &Interrupt,
 ) -> Result<Vec<Option<i64>>> {
     let failed = |error: rusqlite::Error| translate(&error, interrupt);
     let mut prepared = connection.prepare_cached(&statement.text).map_err(failed)?;
     let mut keys = Vec::with_capacity(rows.len());
     let many = rows.len() > 1;
-    for (position, row) in rows.iter().enumerate() {
-        for (index, (kind, value)) in statement.kinds.iter().zip(row).enumerate() {
-            bind(&mut prepared, index + 1, &for_column(kind, value)).map_err(failed)?;
+    let mut json = Vec::new();
+    for position in 0..rows.len() {
+        for (index, (kind, cell)) in statement.kinds.iter().zip(rows.row(position)).enumerate() {
+            bind_cell(&mut prepared, index + 1, kind, cell, &mut json).map_err(failed)?;
         }
         let placed = |error: Error| if many { error.with("row", position) } else { error };
         prepared.raw_execute().map_err(failed).map_err(placed)?;
