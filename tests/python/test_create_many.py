@@ -25,9 +25,16 @@ class Part(Document, table="parts"):
     whole: int | None = None
 
 
+class Page(Document, table="pages"):
+    """A row of any size."""
+
+    id: int = Field(primary_key=True)
+    text: str
+
+
 @pytest.fixture
 async def db(url: str) -> AsyncGenerator[Database]:
-    async with opened(url, [Counter, Part, User]) as database:
+    async with opened(url, [Counter, Page, Part, User]) as database:
         yield database
 
 
@@ -222,3 +229,39 @@ def test_a_generator_of_100_000_rows_needs_no_memory_beside_the_rows_returned(tm
     # A kilobyte each and the instance around it.
     assert 100 < rows < 300, figures
     assert figures["peak"] - figures["after"] < 24, figures
+
+
+@pytest.mark.every_backend
+@pytest.mark.only("mongodb")
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_more_bytes_than_one_command_takes(db: Database, in_transaction: bool) -> None:
+    pages = db.repository(Page)
+    text = "x" * 500_000
+
+    async def create(rows: list[dict[str, Any]]) -> list[Page]:
+        if not in_transaction:
+            return await pages.create_many(rows)
+        async with db.transaction() as tx:
+            return await pages.create_many(rows, tx=tx)
+
+    with pytest.raises(UniqueViolationError) as taken:
+        await create([{"id": 0 if n == 39 else n, "text": text} for n in range(45)])
+    assert taken.value.context["row"] == 39
+    assert await pages.count() == 0
+    made = await create([{"id": n, "text": f"{n}{text}"} for n in range(45)])
+    assert made == await pages.find(sort="id")
+
+
+@pytest.mark.every_backend
+@pytest.mark.only("mongodb")
+async def test_a_document_that_is_too_large_is_told(db: Database) -> None:
+    pages = db.repository(Page)
+    largest = (16 << 20) - 29
+    with pytest.raises(InvalidValueError, match="16 MiB"):
+        await pages.create({"id": 0, "text": "x" * (largest + 1)})
+    with pytest.raises(InvalidValueError, match="16 MiB") as caught:
+        await pages.create_many([{"id": n, "text": "x" * (largest + 1 if n == 2 else 9)} for n in range(4)])
+    assert caught.value.context["row"] == 2
+    assert await pages.count() == 0
+    await pages.create_many([{"id": n, "text": "x" * (largest if n == 2 else 9)} for n in range(4)])
+    assert len((await pages.get(2)).text) == largest

@@ -30,7 +30,7 @@ const BATCH: u32 = 1000;
 /// How often an upsert looks again when another one was faster.
 const UPSERT_ATTEMPTS: usize = 10;
 
-type Transaction = Option<Box<ClientSession>>;
+pub(super) type Transaction = Option<Box<ClientSession>>;
 type Documents = mongodb::Collection<RawDocumentBuf>;
 
 /// Adds the transaction's session and the deadline to an action, and awaits it.
@@ -52,12 +52,12 @@ macro_rules! run {
 }
 
 /// The error of a write: outside a transaction an answer that is lost leaves its effect unknown.
-fn write_failed(error: &DriverError, plan: &Plan, session: &Transaction) -> Error {
+pub(super) fn write_failed(error: &DriverError, plan: &Plan, session: &Transaction) -> Error {
     let told = translate(error, Some(&plan.layout));
     if session.is_none() && is_lost(error) { unknown(&told) } else { told }
 }
 
-fn documents(store: &Store, plan: &Plan) -> Documents {
+pub(super) fn documents(store: &Store, plan: &Plan) -> Documents {
     store.database.collection(&plan.layout.collection)
 }
 
@@ -267,9 +267,9 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
         if let Some(found) = found.map_err(|error| write_failed(&error, plan, session))? {
             return Ok(Some(found));
         }
-        let mut rows = vec![row.clone()];
+        let mut rows = Batch::from(vec![row.clone()]);
         count_keys(store, plan, *counted, &mut rows).await?;
-        let new = plan.layout.document(&rows[0])?;
+        let new = plan.layout.document(&rows, 0)?;
         match run!(documents.insert_one(new.clone()), session) {
             Ok(_) => return Ok(Some(new)),
             Err(error) => {
@@ -290,67 +290,29 @@ async fn upsert(store: &Store, session: &mut Transaction, plan: &Plan) -> Result
 }
 
 /// Gives keys to the rows without one, and moves the counter beyond those that have one.
-async fn count_keys(store: &Store, plan: &Plan, counted: Option<usize>, rows: &mut [Vec<Value>]) -> Result<()> {
+pub(super) async fn count_keys(store: &Store, plan: &Plan, counted: Option<usize>, rows: &mut Batch) -> Result<()> {
     let Some(position) = counted else { return Ok(()) };
     let failed = |error: DriverError| translate(&error, None);
     let counters = store.database.collection::<Document>(COUNTERS);
     let this = doc! { ID: &plan.layout.collection };
-    if let Some(largest) = rows.iter().filter_map(|row| row[position].as_int()).max() {
+    if let Some(largest) = (0..rows.len()).filter_map(|row| rows.cell(row, position).as_int()).max() {
         let update = doc! { "$max": { "value": largest } };
         counters.update_one(this.clone(), update).upsert(true).await.map_err(failed)?;
     }
-    let missing = rows.iter().filter(|row| row[position].is_null()).count();
-    if missing == 0 {
+    let missing: Vec<_> = (0..rows.len()).filter(|row| rows.cell(*row, position).is_null()).collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    let step = i64::try_from(missing).unwrap_or(i64::MAX);
+    let step = i64::try_from(missing.len()).unwrap_or(i64::MAX);
     let action = counters.find_one_and_update(this, doc! { "$inc": { "value": step } });
     let counter = action.upsert(true).return_document(ReturnDocument::After).await.map_err(failed)?;
     let last = counter.and_then(|counter| counter.get_i64("value").ok());
     let mut next = last.ok_or_else(|| Error::backend("mongodb: a counter holds no number"))? - step;
-    for row in rows.iter_mut().filter(|row| row[position].is_null()) {
+    for row in missing {
         next += 1;
-        row[position] = Value::Int(next);
+        rows.set(row, position, Value::Int(next));
     }
     Ok(())
-}
-
-pub(super) async fn insert(
-    store: Arc<Store>,
-    mut session: Transaction,
-    plan: Arc<Plan>,
-    rows: Arc<Batch>,
-) -> Done<Vec<Option<i64>>> {
-    let outcome = match rows.to_values() {
-        Ok(rows) => insert_here(&store, &mut session, &plan, rows).await,
-        Err(error) => Err(error),
-    };
-    (session, outcome)
-}
-
-async fn insert_here(
-    store: &Store,
-    session: &mut Transaction,
-    plan: &Plan,
-    mut rows: Vec<Vec<Value>>,
-) -> Result<Vec<Option<i64>>> {
-    let Command::Insert { counted } = &plan.command else { return Err(Error::internal("a command that is no insert")) };
-    if counted.is_some() {
-        count_keys(store, plan, *counted, &mut rows).await?;
-    }
-    let many = rows.len() > 1;
-    let placed = |(index, row): (usize, &Vec<Value>)| {
-        plan.layout.document(row).map_err(|error| if many { error.with("row", index) } else { error })
-    };
-    let new = rows.iter().enumerate().map(placed).collect::<Result<Vec<_>>>()?;
-    let documents = documents(store, plan);
-    let outcome = if let [only] = &new[..] {
-        run!(documents.insert_one(only), session).map(|_| ())
-    } else {
-        run!(documents.insert_many(&new), session).map(|_| ())
-    };
-    outcome.map_err(|error| write_failed(&error, plan, session))?;
-    Ok(rows.iter().map(|row| counted.and_then(|position| row[position].as_int())).collect())
 }
 
 pub(super) async fn explain(

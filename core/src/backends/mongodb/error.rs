@@ -1,9 +1,10 @@
 //! MongoDB's errors as ours (codes: `src/mongo/base/error_codes.yml` of the server).
 
+use mongodb::bson::{Bson, Document};
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 
 use super::layout::Layout;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
 /// Labels of the driver's transactions specification.
@@ -19,10 +20,6 @@ pub(super) fn translate(error: &DriverError, layout: Option<&Layout>) -> Error {
         ErrorKind::Command(failure) => of_code(failure.code, &failure.message, layout),
         ErrorKind::Write(WriteFailure::WriteError(failure)) => of_code(failure.code, &failure.message, layout),
         ErrorKind::Write(WriteFailure::WriteConcernError(failure)) => of_code(failure.code, &failure.message, layout),
-        ErrorKind::InsertMany(failure) => match failure.write_errors.as_ref().and_then(|errors| errors.first()) {
-            Some(failure) => of_code(failure.code, &failure.message, layout).with("row", failure.index),
-            None => Error::backend(format!("mongodb: {error}")),
-        },
         ErrorKind::Authentication { message, .. } => {
             Error::connection_failed(format!("mongodb refused the user: {message}"))
         }
@@ -40,6 +37,22 @@ pub(super) fn translate(error: &DriverError, layout: Option<&Layout>) -> Error {
     }
 }
 
+/// The error that the answer to a write of several rows tells, the first of which is row `start`.
+pub(super) fn refused(answer: &Document, layout: &Layout, start: usize) -> Result<()> {
+    let errors = answer.get_array("writeErrors").ok();
+    let Some(failure) = errors.and_then(|errors| errors.first()).and_then(Bson::as_document) else { return Ok(()) };
+    let message = failure.get_str("errmsg").unwrap_or_default();
+    if answer.get_array("errorLabels").is_ok_and(|labels| labels.contains(&TRANSIENT.into())) {
+        return Err(Error::new(Kind::TransactionConflict, format!("mongodb: {message}")));
+    }
+    let error = of_code(failure.get_i32("code").unwrap_or_default(), message, Some(layout));
+    let index = failure.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
+    Err(match index {
+        Some(index) => error.with("row", start + index),
+        None => error,
+    })
+}
+
 /// Whether the answer to a write is lost with this error, or says that the members may yet undo it.
 pub(super) fn is_lost(error: &DriverError) -> bool {
     match error.kind.as_ref() {
@@ -48,7 +61,6 @@ pub(super) fn is_lost(error: &DriverError) -> bool {
         ErrorKind::Command(_) => {
             error.contains_label("RetryableWriteError") && !error.contains_label("NoWritesPerformed")
         }
-        ErrorKind::InsertMany(failure) => failure.write_errors.is_none() && failure.write_concern_error.is_some(),
         _ => false,
     }
 }

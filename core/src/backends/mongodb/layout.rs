@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::{Bson, Document, RawDocumentBuf};
 
-use super::values::{append_column, column};
-use crate::error::Result;
+use super::bytes::Bytes;
+use super::values::column;
+use crate::backend::Batch;
+use crate::error::{Error, Result};
 use crate::schema::{Entity, Index, Path};
 use crate::value::Value;
 
 /// The name of the key in documents.
 pub(super) const ID: &str = "_id";
+/// Bytes of the elements of a document at most: 16 MiB less its length and its end.
+const DOCUMENT: usize = (16 << 20) - 5;
 
 /// The places of an entity's fields.
 #[derive(Clone, Debug)]
@@ -73,22 +76,31 @@ impl Layout {
     }
 
     /// A row as a document.
-    pub(super) fn document(&self, row: &[Value]) -> Result<RawDocumentBuf> {
-        let mut document = RawDocumentBuf::new();
+    pub(super) fn document(&self, rows: &Batch, row: usize) -> Result<RawDocumentBuf> {
+        let mut bytes = Bytes::default();
+        bytes.document(|document| self.write(rows, row, document))?;
+        bytes.into_document()
+    }
+
+    /// Writes a row as the elements of a document.
+    pub(super) fn write(&self, rows: &Batch, row: usize, document: &mut Bytes) -> Result<()> {
+        let start = document.len();
         if let [only] = self.key[..] {
-            append_column(&mut document, ID, &row[only])?;
+            document.column(ID, rows.cell(row, only))?;
         } else {
-            let mut key = RawDocumentBuf::new();
-            for position in &self.key {
-                append_column(&mut key, &self.names[*position], &row[*position])?;
-            }
-            document.append(cstr!("_id"), RawBsonRef::Document(&key));
+            let mut parts = self.key.iter();
+            document.nested(ID, |key| {
+                parts.try_for_each(|position| key.column(&self.names[*position], rows.cell(row, *position)))
+            })?;
         }
-        for (position, (name, value)) in self.names.iter().zip(row).enumerate() {
+        for (position, (name, cell)) in self.names.iter().zip(rows.row(row)).enumerate() {
             if !self.key.contains(&position) {
-                append_column(&mut document, name, value).map_err(|error| error.under(name))?;
+                document.column(name, cell).map_err(|error| error.under(name))?;
             }
         }
-        Ok(document)
+        if document.len() - start > DOCUMENT {
+            return Err(Error::invalid_value("mongodb cannot hold a document of more than 16 MiB"));
+        }
+        Ok(())
     }
 }

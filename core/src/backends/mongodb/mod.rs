@@ -1,6 +1,7 @@
 //! MongoDB on its own driver, which pools and retries by itself: BSON both ways, the key as `_id`, the query language as
 //! it is.
 
+mod bytes;
 mod causal;
 mod client;
 mod commands;
@@ -8,6 +9,7 @@ mod compile;
 mod error;
 mod filter;
 mod info;
+mod insert;
 mod introspect;
 mod late;
 mod layout;

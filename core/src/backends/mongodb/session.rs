@@ -19,6 +19,7 @@ use super::client::{Began, Places, Store};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
+use super::insert::insert;
 use super::stream::MongoStream;
 use super::task::{Wanted, ended_if_left, on_runtime, reading};
 use super::values::{document, free};
@@ -265,7 +266,7 @@ impl Session for MongoSession {
     async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let plan = plan(&statement)?;
         if rows.len() < 2 || matches!(self.state, State::Open(_)) {
-            return self.write(move |store, session| commands::insert(store, session, plan, rows)).await;
+            return self.write(move |store, session| insert(store, session, plan, rows)).await;
         }
         // All or none: several documents are one only inside a transaction.
         self.begin(&TransactionOptions::default()).await.map_err(|error| match error.kind() {
@@ -276,7 +277,7 @@ impl Session for MongoSession {
             .with("backend", "mongodb"),
             _ => error,
         })?;
-        let outcome = self.write(move |store, session| commands::insert(store, session, plan, rows)).await;
+        let outcome = self.write(move |store, session| insert(store, session, plan, rows)).await;
         self.end(outcome).await
     }
 

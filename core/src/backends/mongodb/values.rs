@@ -1,7 +1,7 @@
 //! Values as BSON, both ways. Days and times of day are text of fixed width, moments have milliseconds, floats have one
 //! zero.
 
-use mongodb::bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf};
+use mongodb::bson::raw::RawBsonRef;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{self, Binary, Bson, Decimal128, Document, oid};
 
@@ -62,17 +62,12 @@ pub(super) fn encode(value: &Value) -> Result<Bson> {
         Value::Bool(truth) => Bson::Boolean(*truth),
         Value::Int(number) => Bson::Int64(*number),
         Value::Float(number) => Bson::Double(*number),
-        Value::Decimal(number) => {
-            let text = format_decimal(number);
-            let number: Decimal128 =
-                text.parse().map_err(|_| Error::invalid_value(format!("mongodb cannot hold the decimal {text}")))?;
-            Bson::Decimal128(number)
-        }
+        Value::Decimal(number) => Bson::Decimal128(decimal128(&format_decimal(number))?),
         Value::Text(text) => Bson::String(text.clone()),
         Value::Bytes(bytes) => Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: bytes.clone() }),
         Value::Uuid(uuid) => Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes: uuid.as_bytes().to_vec() }),
         Value::ObjectId(id) => Bson::ObjectId(oid::ObjectId::from_bytes(id.0)),
-        Value::DateTime(moment) => Bson::DateTime(bson::DateTime::from_millis(moment.micros().div_euclid(MILLISECOND))),
+        Value::DateTime(moment) => Bson::DateTime(milliseconds(*moment)),
         Value::Date(date) => Bson::String(date.to_string()),
         Value::Time(time) => Bson::String(time.to_string()),
         Value::List(list) => Bson::Array(list.iter().map(encode).collect::<Result<_>>()?),
@@ -80,53 +75,19 @@ pub(super) fn encode(value: &Value) -> Result<Bson> {
     })
 }
 
+/// A decimal of BSON.
+pub(super) fn decimal128(text: &str) -> Result<Decimal128> {
+    text.parse().map_err(|_| Error::invalid_value(format!("mongodb cannot hold the decimal {text}")))
+}
+
+/// A moment of BSON.
+pub(super) fn milliseconds(moment: DateTime) -> bson::DateTime {
+    bson::DateTime::from_millis(moment.micros().div_euclid(MILLISECOND))
+}
+
 /// A map as a document.
 pub(super) fn document(map: &Map) -> Result<Document> {
     map.iter().map(|(name, value)| Ok((name.clone(), encode(value)?))).collect()
-}
-
-/// Hands a value over as BSON in its raw form.
-fn lend(value: &Value, take: &mut dyn FnMut(RawBsonRef<'_>)) -> Result<()> {
-    match value {
-        Value::Null => take(RawBsonRef::Null),
-        Value::Bool(truth) => take(RawBsonRef::Boolean(*truth)),
-        Value::Int(number) => take(RawBsonRef::Int64(*number)),
-        Value::Float(number) => take(RawBsonRef::Double(*number)),
-        Value::Text(text) => take(RawBsonRef::String(text)),
-        Value::List(list) => {
-            let mut array = RawArrayBuf::new();
-            for item in list {
-                lend(item, &mut |item| array.push(item))?;
-            }
-            take(RawBsonRef::Array(&array));
-        }
-        Value::Map(map) => {
-            let mut document = RawDocumentBuf::new();
-            for (name, value) in map {
-                append(&mut document, name, value)?;
-            }
-            take(RawBsonRef::Document(&document));
-        }
-        other => {
-            let other = RawBson::try_from(encode(other)?);
-            take(other.map_err(|error| Error::invalid_value(format!("mongodb: {error}")))?.as_raw_bson_ref());
-        }
-    }
-    Ok(())
-}
-
-/// Appends a value to a document.
-fn append(document: &mut RawDocumentBuf, name: &str, value: &Value) -> Result<()> {
-    let name: &CStr = name.try_into().map_err(|error| Error::invalid_value(format!("mongodb: {error}")))?;
-    lend(value, &mut |value| document.append(name, value))
-}
-
-/// Appends the value of a column, as [`column`] has it.
-pub(super) fn append_column(document: &mut RawDocumentBuf, name: &str, value: &Value) -> Result<()> {
-    match value {
-        Value::Float(number) => append(document, name, &Value::Float(*number + 0.0)),
-        value => append(document, name, value),
-    }
 }
 
 /// A value of a column, whose zero has one sign, as everywhere.
