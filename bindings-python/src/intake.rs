@@ -7,8 +7,9 @@
 use farm_db_core::backend::Batch;
 use farm_db_core::repository::Check;
 use farm_db_core::schema::{Field as Declared, FieldType};
-use farm_db_core::value::tagged;
+use farm_db_core::value::tagged::{Sign, Writer};
 use farm_db_core::{Error, Value};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
@@ -58,7 +59,7 @@ impl Way {
         match &check.field(position).kind {
             _ if !field.is_some_and(Field::is_plain) => Self::Value,
             FieldType::Text => Self::Text,
-            FieldType::Int | FieldType::Float | FieldType::Bool | FieldType::DateTime => Self::Scalar,
+            _ if check.passes_scalar(position) => Self::Scalar,
             _ if check.passes_json(position) => Self::Json,
             _ => Self::Value,
         }
@@ -110,68 +111,110 @@ impl Intake {
         Self { layout: layout.clone(), check, ways, makes }
     }
 
-    /// Adds the row of a record; its instance, if they are made.
+    /// Adds the row of a record, an instance or a dict of validated attributes; its instance, if they are made.
     pub(crate) fn take<'py>(
         &self,
         record: Bound<'py, PyAny>,
         rows: &mut Batch,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
-        let (given, is_ours) = self.attributes(&record)?;
-        let values = if is_ours { given.clone() } else { self.layout.blank(record.py())? };
-        let made = self.makes.then_some(Made { values, is_ours });
-        let row = rows.len();
-        let mut sources = Vec::new();
-        // Values of keys that are there may be replaced while a dict is iterated over.
-        let mut ordered = is_ours.then(|| given.iter());
-        for (position, field) in self.layout.in_order().enumerate() {
-            let object = match (&mut ordered, field) {
-                (Some(ordered), _) => ordered.next().map(|(_, object)| object),
-                (None, Some(field)) => given.get_item(field.attribute.bind(record.py()))?,
-                (None, None) => None,
-            };
-            if let (Some(field), Some(object)) = (field, &object)
-                && let Some(settled) = self.take_as_it_is(position, object, is_ours, rows)?
-            {
-                if let Some(made) = &made {
-                    made.set(field, object, settled)?;
+        let before = rows.len();
+        if self.makes
+            && let Some(given) = self.ours(&record)?
+        {
+            if self.take_ours(&given, rows)? {
+                if record.is(&given) {
+                    return Ok(Some(self.layout.finish(given)?));
                 }
-                continue;
-            }
-            let value = self.value(position, field, object.as_ref())?;
-            if self.check.is_source(position) {
-                sources.push((position, value.clone()));
-            }
-            if let (Some(made), Some(field)) = (&made, field) {
-                made.read(field, object.as_ref(), &value)?;
-            }
-            rows.push(value);
-        }
-        if let Some((position, words)) = self.check.words(&sources) {
-            if let (Some(made), Some(field)) = (&made, self.layout.in_order().nth(position).flatten()) {
-                made.read(field, None, &words)?;
-            }
-            rows.set(row, position, words);
-        }
-        match made {
-            None => Ok(None),
-            Some(Made { is_ours: true, .. }) => {
                 self.layout.mark_all_set(&record)?;
-                Ok(Some(record))
+                return Ok(Some(record));
             }
-            Some(made) => Ok(Some(self.layout.finish(made.values)?)),
+            rows.truncate(before);
         }
+        let given = match record.cast_exact::<PyDict>() {
+            Ok(given) => given.clone(),
+            Err(_) => instance::values(&record)?,
+        };
+        let made =
+            if self.makes { Some(Made { values: self.layout.blank(record.py())?, is_ours: false }) } else { None };
+        let mut sources = Vec::new();
+        for (position, field) in self.layout.in_order().enumerate() {
+            let object = field.map(|field| given.get_item(field.attribute.bind(record.py()))).transpose()?.flatten();
+            self.take_cell(position, field, object.as_ref(), made.as_ref(), &mut sources, rows)?;
+        }
+        self.take_words(before, &sources, made.as_ref(), rows)?;
+        made.map(|made| Ok(self.layout.finish(made.values)?)).transpose()
     }
 
-    /// The attributes of a record; whether they are those of an instance that only we have, and that can be given back.
-    fn attributes<'py>(&self, record: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyDict>, bool)> {
-        if self.makes
-            && settle::holders(record) == 1
-            && let Some(values) = self.layout.values_in_order(record)?
-            && settle::holders(values.as_any()) <= 2
-        {
-            return Ok((values, true));
+    /// The attributes of a record that only we have, and that can be given back.
+    fn ours<'py>(&self, record: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if settle::holders(record) != 1 {
+            return Ok(None);
         }
-        Ok((instance::values(record)?, false))
+        if let Ok(given) = record.cast_exact::<PyDict>() {
+            return Ok(self.layout.is_all(given.len()).then(|| given.clone()));
+        }
+        // One reference is that of the instance, one is ours.
+        Ok(self.layout.values_of(record)?.filter(|values| settle::holders(values.as_any()) <= 2))
+    }
+
+    /// Adds the row of attributes that are ours, and makes them what reading it gives; `false` where they are others, or in
+    /// another order.
+    fn take_ours(&self, given: &Bound<'_, PyDict>, rows: &mut Batch) -> Result<bool, Refusal> {
+        let row = rows.len();
+        let made = Made { values: given.clone(), is_ours: true };
+        let mut sources = Vec::new();
+        let mut place = 0;
+        for (position, field) in self.layout.in_order().enumerate() {
+            let (Some(field), Some((name, object))) = (field, next(given, &mut place)) else { return Ok(false) };
+            if name != field.attribute.as_ptr() {
+                return Ok(false);
+            }
+            self.take_cell(position, Some(field), Some(&object), Some(&made), &mut sources, rows)?;
+        }
+        self.take_words(row, &sources, Some(&made), rows)?;
+        Ok(true)
+    }
+
+    /// Adds a cell, and its object to the instance.
+    fn take_cell<'py>(
+        &self,
+        position: usize,
+        field: Option<&Field>,
+        object: Option<&Bound<'py, PyAny>>,
+        made: Option<&Made<'py>>,
+        sources: &mut Vec<(usize, Value)>,
+        rows: &mut Batch,
+    ) -> Result<(), Refusal> {
+        if let (Some(field), Some(object)) = (field, object)
+            && let Some(settled) = self.take_as_it_is(position, object, made.is_some_and(|made| made.is_ours), rows)
+        {
+            return Ok(made.map_or(Ok(()), |made| made.set(field, object, settled))?);
+        }
+        let value = self.value(position, field, object)?;
+        if self.check.is_source(position) {
+            sources.push((position, value.clone()));
+        }
+        if let (Some(made), Some(field)) = (made, field) {
+            made.read(field, object, &value)?;
+        }
+        rows.push(value);
+        Ok(())
+    }
+
+    /// Puts the words of a row into its search field, if it has one.
+    fn take_words(
+        &self,
+        row: usize,
+        sources: &[(usize, Value)],
+        made: Option<&Made<'_>>,
+        rows: &mut Batch,
+    ) -> PyResult<()> {
+        let Some((position, words)) = self.check.words(sources) else { return Ok(()) };
+        if let (Some(made), Some(field)) = (made, self.layout.in_order().nth(position).flatten()) {
+            made.read(field, None, &words)?;
+        }
+        rows.set(row, position, words);
+        Ok(())
     }
 
     fn value(
@@ -194,42 +237,49 @@ impl Intake {
         object: &Bound<'py, PyAny>,
         is_ours: bool,
         rows: &mut Batch,
-    ) -> Result<Option<Object<'py>>, Refusal> {
+    ) -> Option<Object<'py>> {
         match self.ways[position] {
             Way::Text => {
-                let text = object.cast_exact::<PyString>().ok().and_then(|text| text.to_str().ok());
-                let Some(text) = text.filter(|text| self.check.passes_text(position, text)) else { return Ok(None) };
-                rows.push_text(text);
-                Ok(Some(Object::Same))
+                let text = object.cast_exact::<PyString>().ok()?.to_str().ok()?;
+                self.check.passes_text(position, text).then(|| rows.push_text(text))?;
+                Some(Object::Same)
             }
             Way::Json => {
                 let kind = &self.check.field(position).kind;
-                Ok(rows.push_json(|out| write_json(kind, object, is_ours, 0, out)))
+                rows.push_json(|out| write_json(kind, object, is_ours, 0, out))
             }
             Way::Scalar => {
-                let Some(given) = scalar(self.check.field(position), object)? else { return Ok(None) };
-                let value = self.check.value(position, Some(given.clone())).map_err(Refusal::Unfit)?;
-                // Another one is read from what is stored.
-                let is_same = value == given;
-                Ok(is_same.then(|| {
-                    rows.push(value);
-                    Object::Same
-                }))
+                rows.push(scalar(self.check.field(position), object)?);
+                Some(Object::Same)
             }
-            Way::Value => Ok(None),
+            Way::Value => None,
         }
     }
 }
 
+/// The next attribute of an instance, its name and object. Objects of names that are there may be replaced meanwhile.
+fn next<'py>(
+    values: &Bound<'py, PyDict>,
+    place: &mut ffi::Py_ssize_t,
+) -> Option<(*mut ffi::PyObject, Bound<'py, PyAny>)> {
+    let (mut name, mut object) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: attached, and the dict is alive. The object, which is lent, is held before anything else is done; the name is
+    // only compared.
+    unsafe {
+        let is_there = ffi::PyDict_Next(values.as_ptr(), place, &raw mut name, &raw mut object) != 0;
+        is_there.then(|| (name, Bound::from_borrowed_ptr(values.py(), object)))
+    }
+}
+
 /// The value of an object that is what reading the value gives.
-fn scalar(field: &Declared, object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
-    Ok(match field.kind {
+fn scalar(field: &Declared, object: &Bound<'_, PyAny>) -> Option<Value> {
+    match field.kind {
         FieldType::Int => int(object).map(Value::Int),
         FieldType::Float => float(object).map(Value::Float),
         FieldType::Bool => object.cast::<PyBool>().ok().map(|truth| Value::Bool(truth.is_true())),
-        FieldType::DateTime => clock::moment(object)?.map(Value::DateTime),
+        FieldType::DateTime => clock::moment(object).ok()?.map(Value::DateTime),
         _ => None,
-    })
+    }
 }
 
 fn int(object: &Bound<'_, PyAny>) -> Option<i64> {
@@ -242,15 +292,16 @@ fn float(object: &Bound<'_, PyAny>) -> Option<f64> {
     (number.is_finite() && (number != 0.0 || number.is_sign_positive())).then_some(number)
 }
 
-/// Text without NUL.
-fn text<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    let text = object.cast_exact::<PyString>().ok()?.to_str().ok()?;
-    (!text.as_bytes().contains(&0)).then_some(text)
+/// Appends a text without NUL.
+fn write_text(object: &Bound<'_, PyAny>, out: &mut Writer<'_>) -> Option<()> {
+    out.text(object.cast_exact::<PyString>().ok()?.to_str().ok()?).then_some(())
 }
 
-/// A key that documents may have.
-fn key<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    text(object).filter(|key| !key.is_empty() && !key.starts_with('$') && !key.contains('.'))
+/// Appends a key that documents may have.
+fn write_key(object: &Bound<'_, PyAny>, out: &mut Writer<'_>) -> Option<()> {
+    let key = object.cast_exact::<PyString>().ok()?.to_str().ok()?;
+    let is_fit = !key.is_empty() && !key.starts_with('$') && !key.as_bytes().contains(&b'.');
+    (is_fit && out.text(key)).then_some(())
 }
 
 /// Appends the tagged JSON of an object that is of exactly this type, through and through; `None` for any other. Containers
@@ -260,23 +311,23 @@ fn write_json<'py>(
     object: &Bound<'py, PyAny>,
     is_ours: bool,
     depth: usize,
-    out: &mut Vec<u8>,
+    out: &mut Writer<'_>,
 ) -> Option<Object<'py>> {
     let is_any = matches!(kind, FieldType::Any);
     match kind {
         FieldType::Text | FieldType::Any if object.is_exact_instance_of::<PyString>() => {
-            tagged::write_text(text(object)?, out);
+            write_text(object, out)?;
         }
         FieldType::Int | FieldType::Any if object.is_exact_instance_of::<PyInt>() => {
-            tagged::write(&Value::Int(int(object)?), out);
+            out.value(&Value::Int(int(object)?));
         }
         FieldType::Float | FieldType::Any if object.is_exact_instance_of::<PyFloat>() => {
-            tagged::write(&Value::Float(float(object)?), out);
+            out.value(&Value::Float(float(object)?));
         }
         FieldType::Bool | FieldType::Any if object.is_exact_instance_of::<PyBool>() => {
-            out.extend_from_slice(if object.cast::<PyBool>().ok()?.is_true() { b"true" } else { b"false" });
+            out.value(&Value::Bool(object.cast::<PyBool>().ok()?.is_true()));
         }
-        FieldType::Any if object.is_none() => out.extend_from_slice(b"null"),
+        FieldType::Any if object.is_none() => out.value(&Value::Null),
         FieldType::List(_) | FieldType::Map(_) | FieldType::Any if depth < MAX_DEPTH => {
             if let Ok(list) = object.cast_exact::<PyList>() {
                 let items = match kind {
@@ -304,11 +355,11 @@ fn write_element<'py>(
     object: &Bound<'py, PyAny>,
     is_ours: bool,
     depth: usize,
-    out: &mut Vec<u8>,
+    out: &mut Writer<'_>,
 ) -> Option<Object<'py>> {
     match field {
         Some(field) if field.nullable && object.is_none() => {
-            out.extend_from_slice(b"null");
+            out.value(&Value::Null);
             Some(Object::Same)
         }
         field => write_json(field.map_or(&FieldType::Any, |field| &field.kind), object, is_ours, depth + 1, out),
@@ -320,22 +371,22 @@ fn write_list<'py>(
     list: &Bound<'py, PyList>,
     is_ours: bool,
     depth: usize,
-    out: &mut Vec<u8>,
+    out: &mut Writer<'_>,
 ) -> Option<Object<'py>> {
     // One reference is that of what holds it, one is the caller's.
     let is_ours = is_ours && settle::holders(list.as_any()) == 2;
     let target = if is_ours { list.clone() } else { list.get_slice(0, list.len()) };
-    out.push(b'[');
+    out.sign(Sign::OpenList);
     for index in 0..target.len() {
         if index > 0 {
-            out.push(b',');
+            out.sign(Sign::Comma);
         }
         let item = target.get_item(index).ok()?;
         if let Object::New(item) = write_element(items, &item, is_ours, depth, out)? {
             target.set_item(index, item).ok()?;
         }
     }
-    out.push(b']');
+    out.sign(Sign::CloseList);
     Some(if is_ours { Object::Same } else { Object::New(target.into_any()) })
 }
 
@@ -344,21 +395,21 @@ fn write_dict<'py>(
     dict: &Bound<'py, PyDict>,
     is_ours: bool,
     depth: usize,
-    out: &mut Vec<u8>,
+    out: &mut Writer<'_>,
 ) -> Option<Object<'py>> {
     let is_ours = is_ours && settle::holders(dict.as_any()) == 2;
     let target = if is_ours { dict.clone() } else { dict.copy().ok()? };
-    out.push(b'{');
+    out.sign(Sign::OpenMap);
     for (index, (name, item)) in target.iter().enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.sign(Sign::Comma);
         }
-        tagged::write_text(key(&name)?, out);
-        out.push(b':');
+        write_key(&name, out)?;
+        out.sign(Sign::Colon);
         if let Object::New(item) = write_element(values, &item, is_ours, depth, out)? {
             target.set_item(name, item).ok()?;
         }
     }
-    out.push(b'}');
+    out.sign(Sign::CloseMap);
     Some(if is_ours { Object::Same } else { Object::New(target.into_any()) })
 }

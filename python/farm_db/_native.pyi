@@ -89,7 +89,7 @@ class Repository:
     def get(self, id: Any, tx: Transaction | None) -> Any:
         """The instance where it can be read at once, else what to await for it."""
     def create_many(self, records: Iterable[Any], tx: Transaction | None) -> Creation:
-        """Instances of the shape's model, to be checked and inserted in one atomic unit; see `Creation`."""
+        """Instances of the shape's model, or dicts of their validated attributes, to be checked and inserted in one atomic unit; see `Creation`."""
     def call(self, verb: str, arguments: Mapping[str, Any], tx: Transaction | None) -> Awaitable[Any]:
         """Any verb. Rows come as instances, a page as (instances, next cursor or None). Under "record"/"records" an
         instance of the shape's model is taken by its shape; a dict by stored names."""

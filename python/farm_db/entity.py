@@ -12,7 +12,7 @@ from .expression import Column
 from .field import Index
 from .filters import resolve, translate
 from .plan import FieldPlan, Plan
-from .records import partial_validator
+from .records import attributes_validator, partial_validator
 from .relation import Relation, relations_of, scope_of
 from .schema import complete, definition_of, fields_of, has_aliases, prints_plainly, shape_of
 from .values import tagged
@@ -59,6 +59,11 @@ class Entity:
     def has_aliases(self) -> bool:
         """Whether `by_alias` can change what is printed."""
         return has_aliases(self.fields.values())
+
+    @cached_property
+    def attributes_validator(self) -> SchemaValidator | None:
+        """Validates the attributes of a new row without making an instance, where the model is a plain one."""
+        return attributes_validator(self.model)
 
     @cached_property
     def validator(self) -> SchemaValidator:

@@ -71,16 +71,19 @@ def record_of(model: type[M], data: M | BaseModel | Mapping[str, Any]) -> M:
     raise InvalidValueError(f"expected a {model.__name__}, a schema or a dict, got {type(data).__name__}")
 
 
-def records_of(model: type[M], records: Iterable[M | Data]) -> Iterator[M]:
-    """The instances that a caller wants stored, one after the other, so that none lives longer than it has to.
+def records_of(entity: Entity, records: Iterable[M | Data]) -> Iterator[M | dict[str, Any]]:
+    """The instances that a caller wants stored, one after the other, so that none lives longer than it has to; of dicts
+    for a plain model the validated attributes.
 
     Raises:
         InvalidValueError: if the validators refuse one.
     """
+    model = cast("type[M]", entity.model)
     if getattr(model.model_validate, "__func__", None) is not _MODEL_VALIDATE:
         yield from (record_of(model, data) for data in records)
         return
-    validate = model.__pydantic_validator__.validate_python
+    plain = entity.attributes_validator
+    validate = (plain or model.__pydantic_validator__).validate_python
     for data in records:
         # What `record_of` does about a dict, without the calls in between.
         if type(data) is not dict:
@@ -88,7 +91,7 @@ def records_of(model: type[M], records: Iterable[M | Data]) -> Iterator[M]:
             continue
         try:
             # In no variable, so that nobody else has it when it is taken.
-            yield validate(data.copy(), by_alias=True, by_name=True)
+            yield validate(data if plain else data.copy(), by_alias=True, by_name=True)
         except ValidationError as error:
             raise invalid(model, error) from error
 
@@ -165,6 +168,30 @@ def _refuse_unknown(entity: Entity, name: str) -> None:
     if name not in {field.stored for field in entity.fields.values()}:
         model = entity.model.__name__
         raise UnknownFieldError(f"{model} has no field {shown(name)}", {"model": model, "field": name})
+
+
+def attributes_validator(model: type[BaseModel]) -> SchemaValidator | None:
+    """A validator of dicts that gives the attributes of an instance in their order, without making the instance.
+
+    None where the model does more than to validate its fields: where its code sees the dict or the instance, or where
+    an instance has more than fields.
+    """
+    schema = cast("dict[str, Any]", model.__pydantic_core_schema__)
+    more = ("custom_init", "root_model", "post_init", "strict")
+    if schema["type"] != "model" or any(schema.get(key) for key in more):
+        return None
+    inner, config = schema["schema"], schema.get("config", {})
+    if inner["type"] != "model-fields" or config.get("extra_fields_behavior") == "allow" or config.get("strict"):
+        return None
+    fields = {
+        name: core_schema.typed_dict_field(
+            field["schema"],
+            required=field["schema"]["type"] != "default",
+            validation_alias=field.get("validation_alias"),
+        )
+        for name, field in inner["fields"].items()
+    }
+    return SchemaValidator(core_schema.typed_dict_schema(fields, cls_name=model.__name__, config=config))
 
 
 def partial_validator(model: type[BaseModel]) -> SchemaValidator:

@@ -321,7 +321,7 @@ class Repository(Generic[M]):
             InvalidValueError: if a record does not fit the model.
             UniqueViolationError: if a row with a key or a unique value of one of them exists.
         """
-        creation = self._native.create_many(records_of(self.model, records), None if tx is None else tx._native)
+        creation = self._native.create_many(records_of(self.entity, records), None if tx is None else tx._native)
         return await created(creation)
 
     async def update(

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
 from backends import BACKENDS, temporary_url
 from farm_db import ObjectId, _native
@@ -58,7 +59,7 @@ def read(value: Any) -> Any:
 AUTOMATIC = ("updated_at", "version")
 
 
-class Row:
+class Row(BaseModel):
     """Whatever columns a row has."""
 
 

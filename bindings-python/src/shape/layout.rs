@@ -79,18 +79,19 @@ impl Layout {
         self.fields.iter().map(|place| place.map(|place| &self.shape.fields[place]))
     }
 
-    /// The attributes of an instance that has no others than a row would give it, in the same order, and nothing else that a
-    /// row would not.
-    pub(crate) fn values_in_order<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    /// Whether so many attributes may be all that a row gives an instance.
+    pub(crate) fn is_all(&self, attributes: usize) -> bool {
+        self.is_whole && attributes == self.fields.len()
+    }
+
+    /// The attributes of an instance that has as many as a row gives it, and nothing else that a row would not.
+    pub(crate) fn values_of<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let py = instance.py();
-        let is_plain = self.is_whole && !self.shape.post_init && !self.shape.extra;
+        let is_plain = !self.shape.post_init && !self.shape.extra;
         if !is_plain || !instance.get_type().is(self.shape.model.bind(py)) {
             return Ok(None);
         }
-        let values = instance::values(instance)?;
-        let mut fields = self.in_order().flatten();
-        let in_order = values.iter().all(|(name, _)| fields.next().is_some_and(|field| name.is(&field.attribute)));
-        Ok((in_order && values.len() == self.fields.len()).then_some(values))
+        Ok(Some(instance::values(instance)?).filter(|values| self.is_all(values.len())))
     }
 
     /// Notes that all fields of an instance are set, as they are in one that was read.

@@ -5,6 +5,7 @@
 
 use super::{Cell, Rows};
 use crate::error::Result;
+use crate::value::tagged::Writer;
 use crate::value::{Date, DateTime, ObjectId, Time, Uuid, Value, format_decimal};
 
 /// Room for the texts of a row, which most rows have enough in.
@@ -87,9 +88,9 @@ impl Batch {
     }
 
     /// Adds a cell of the tagged JSON that `write` appends; none where it gives up.
-    pub fn push_json<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<T>) -> Option<T> {
+    pub fn push_json<T>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Option<T>) -> Option<T> {
         let start = self.arena.len();
-        let written = write(&mut self.arena);
+        let written = write(&mut Writer::new(&mut self.arena));
         match written {
             Some(_) => self.parts.push(Part::Json(start, self.arena.len() - start)),
             None => self.arena.truncate(start),
@@ -102,6 +103,11 @@ impl Batch {
         self.push(value);
         let last = self.parts.pop().unwrap_or(Part::Null);
         self.parts[row * self.width + column] = last;
+    }
+
+    /// Takes all behind so many rows away.
+    pub fn truncate(&mut self, rows: usize) {
+        self.parts.truncate(rows * self.width);
     }
 
     /// Adds the rows of another one, which has the same width.
@@ -143,7 +149,8 @@ impl Batch {
     }
 
     fn text(&self, start: usize, length: usize) -> &str {
-        std::str::from_utf8(self.bytes(start, length)).expect("only UTF-8 is written")
+        // SAFETY: what a part of text or JSON names was a whole `str` (`store`), or is what a `Writer` has written.
+        unsafe { std::str::from_utf8_unchecked(self.bytes(start, length)) }
     }
 
     fn lent<'a>(&'a self, part: &'a Part) -> Cell<'a> {
@@ -189,7 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::value::tagged::{self, tests::any_value};
+    use crate::value::tagged::{Sign, tests::any_value};
 
     proptest! {
         #[test]
@@ -208,14 +215,14 @@ mod tests {
         assert!(
             batch
                 .push_json(|out| {
-                    out.extend_from_slice(b"[1,");
+                    out.sign(Sign::OpenList);
                     None::<()>
                 })
                 .is_none()
         );
         batch
             .push_json(|out| {
-                tagged::write(&Value::List(vec![1_i64.into()]), out);
+                out.value(&Value::List(vec![1_i64.into()]));
                 Some(())
             })
             .unwrap();

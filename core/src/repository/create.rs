@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Backend, Batch, Changes, Conflict, Insert, Operation, SetTo};
+use crate::backend::{Backend, Batch, Capabilities, Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Generated, Record, has_exact_json};
 use crate::transaction::Transaction;
@@ -26,17 +26,22 @@ enum Pass {
     Text,
     /// A list, map or free value, as tagged JSON.
     Json,
+    /// A finite number, a truth value or a moment.
+    Scalar,
     Nothing,
 }
 
 impl Pass {
-    fn new(entity: &Entity, position: usize, has_json: bool) -> Self {
+    fn new(entity: &Entity, position: usize, engine: &Capabilities) -> Self {
         let field = &entity.fields[position];
         match &field.kind {
             // The words come from values.
             _ if field.auto.is_some() || entity.is_source(position) => Self::Nothing,
             FieldType::Text if field.constraints.is_of_text() => Self::Text,
-            kind if has_json && field.constraints.is_empty() && !kind.is_scalar() && has_exact_json(kind) => Self::Json,
+            _ if !field.constraints.is_empty() => Self::Nothing,
+            FieldType::Int | FieldType::Float | FieldType::Bool => Self::Scalar,
+            FieldType::DateTime if engine.moment_precision == 1 => Self::Scalar,
+            kind if engine.json_columns && !kind.is_scalar() && has_exact_json(kind) => Self::Json,
             _ => Self::Nothing,
         }
     }
@@ -63,6 +68,12 @@ impl Check {
     /// Whether the row will have the tagged JSON of a record's value, where nothing in that is of another type than declared.
     pub fn passes_json(&self, position: usize) -> bool {
         self.passes[position] == Pass::Json
+    }
+
+    /// Whether the row will have any finite number, truth value or moment of a record just as it is, if it is of the declared
+    /// type and no zero with a sign.
+    pub fn passes_scalar(&self, position: usize) -> bool {
+        self.passes[position] == Pass::Scalar
     }
 
     /// One field.
@@ -99,9 +110,8 @@ impl Repository {
     /// Begins to check records that will be inserted together.
     pub fn check(&self) -> Check {
         let backend = self.database.backend();
-        let has_json = backend.capabilities().json_columns;
-        let passes =
-            (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position, has_json)).collect();
+        let engine = backend.capabilities();
+        let passes = (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position, engine)).collect();
         Check { repository: self.clone(), backend, now: DateTime::now(), passes }
     }
 

@@ -101,6 +101,54 @@ fn write_float(number: f64, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends tagged JSON, for hosts that write it without making values.
+#[derive(Debug)]
+pub struct Writer<'a>(&'a mut Vec<u8>);
+
+/// What stands between values.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Sign {
+    OpenList,
+    CloseList,
+    OpenMap,
+    CloseMap,
+    Comma,
+    Colon,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes behind what is there.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self(out)
+    }
+
+    /// Appends a sign.
+    pub fn sign(&mut self, sign: Sign) {
+        self.0.push(match sign {
+            Sign::OpenList => b'[',
+            Sign::CloseList => b']',
+            Sign::OpenMap => b'{',
+            Sign::CloseMap => b'}',
+            Sign::Comma => b',',
+            Sign::Colon => b':',
+        });
+    }
+
+    /// Appends a text; `false` where NUL is in it.
+    pub fn text(&mut self, text: &str) -> bool {
+        let start = self.0.len();
+        write_text(text, self.0);
+        // Nothing is escaped in nearly every text, and NUL would be.
+        self.0.len() - start == text.len() + 2 || !text.as_bytes().contains(&0)
+    }
+
+    /// Appends a value.
+    pub fn value(&mut self, value: &Value) {
+        write(value, self.0);
+    }
+}
+
 /// Appends a JSON string; control characters are escaped, everything else stands as UTF-8.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -135,8 +183,20 @@ fn first_to_escape(bytes: &[u8]) -> Option<usize> {
     let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     let (blocks, _) = bytes.as_chunks::<16>();
     let clean = blocks.iter().take_while(|block| !block.iter().fold(false, |any, byte| any | is_special(byte))).count();
-    let tail = clean * 16;
+    let mut tail = clean * 16;
+    if let Some(word) = bytes[tail..].first_chunk::<8>() {
+        tail += if is_clean(u64::from_ne_bytes(*word)) { 8 } else { 0 };
+    }
     bytes[tail..].iter().position(is_special).map(|index| tail + index)
+}
+
+/// Whether none of eight bytes must be escaped; `false` where that is not sure.
+fn is_clean(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // A byte below `least` borrows from its highest bit, which is looked at only where it was not set before.
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word;
+    let (quote, backslash) = (word ^ (ONES * u64::from(b'"')), word ^ (ONES * u64::from(b'\\')));
+    (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & (ONES * 0x80) == 0
 }
 
 /// Reads one tagged JSON value; anything after it is an error.
