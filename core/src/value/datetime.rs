@@ -273,6 +273,24 @@ fn read_offset(bytes: &[u8], at: &mut usize) -> Option<i64> {
     (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 60 + minutes) * 60_000_000)
 }
 
+/// A moment in the form in which moments are written, which is the one that nearly all have.
+fn read_own(bytes: &[u8; 27]) -> Option<DateTime> {
+    const ZEROS: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+    let mut parts = [0; 27];
+    let mut fits = true;
+    for ((part, byte), zero) in parts.iter_mut().zip(bytes).zip(ZEROS) {
+        *part = byte.wrapping_sub(*zero);
+        fits &= *part <= if *zero == b'0' { 9 } else { 0 };
+    }
+    let number = |from: usize, to: usize| parts[from..to].iter().fold(0, |sum, digit| sum * 10 + u32::from(*digit));
+    if !fits {
+        return None;
+    }
+    let date = Date::from_civil(number(0, 4) as i32, number(5, 7), number(8, 10)).ok()?;
+    let time = Time::from_clock(number(11, 13), number(14, 16), number(17, 19), number(20, 26)).ok()?;
+    Some(DateTime::from_parts(date, time))
+}
+
 impl FromStr for Date {
     type Err = Error;
 
@@ -300,6 +318,9 @@ impl FromStr for DateTime {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || Error::invalid_value(format!("expected a datetime such as 2024-01-31T12:30:00Z, got {text:?}"));
         let bytes = text.as_bytes();
+        if let Some(moment) = bytes.try_into().ok().and_then(read_own) {
+            return Ok(moment);
+        }
         let mut at = 0;
         let date = read_date(bytes, &mut at).ok_or_else(wrong)?;
         expect(bytes, &mut at, b"Tt ").ok_or_else(wrong)?;
@@ -339,6 +360,20 @@ mod tests {
             let moment = DateTime::from_micros(i64::from(day) * MICROS_PER_DAY + micro).unwrap();
             prop_assert_eq!(moment.to_string().parse::<DateTime>().unwrap(), moment);
             prop_assert_eq!(moment.to_string().len(), 27);
+        }
+
+        #[test]
+        fn the_form_that_is_written_is_read_as_any_other(
+            day in FIRST_DAY..=LAST_DAY,
+            micro in 0..MICROS_PER_DAY,
+            place in (0..26_usize).prop_filter("the T", |place| *place != 10),
+            byte in b' '..b'~',
+        ) {
+            let mut text = DateTime::from_micros(i64::from(day) * MICROS_PER_DAY + micro).unwrap().ascii();
+            text[place] = byte;
+            let text = std::str::from_utf8(&text).unwrap();
+            let other = text.replacen('T', "t", 1);
+            prop_assert_eq!(text.parse::<DateTime>().ok(), other.parse::<DateTime>().ok());
         }
 
         #[test]
