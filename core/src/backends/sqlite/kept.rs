@@ -187,7 +187,7 @@ mod tests {
                 early: None,
                 kinds: [FieldType::Int].into(),
             };
-            Self { open: Open::new(connection), statement, now: Duration::ZERO }
+            Self { open: Open::new(connection, Duration::ZERO), statement, now: Duration::ZERO }
         }
 
         fn read(&mut self, pause: Duration) -> i64 {

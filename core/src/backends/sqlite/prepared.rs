@@ -24,26 +24,34 @@ pub(super) struct Open {
     prepared: Vec<Prepared>,
     pub(super) kept: Kept,
     connection: Connection,
+    /// How long it waits for locks of others.
+    patience: Duration,
+    /// Whether it does.
+    is_patient: bool,
 }
 
 impl Open {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { prepared: Vec::new(), kept: Kept::default(), connection }
+    /// A connection that waits for locks of others so long.
+    pub(super) fn new(connection: Connection, patience: Duration) -> Self {
+        Self { prepared: Vec::new(), kept: Kept::default(), connection, patience, is_patient: true }
     }
 
-    /// The connection without a transaction of ours.
+    /// The connection without a transaction of ours. It waits for locks.
     pub(super) fn connection(&mut self) -> &mut Connection {
         self.kept.end(&self.connection);
+        if !self.is_patient {
+            self.is_patient = self.connection.busy_timeout(self.patience).is_ok();
+        }
         &mut self.connection
     }
 
-    /// How long the connection waits for locks of others.
-    pub(super) fn wait_for_locks(&self, span: Duration) -> Option<()> {
-        self.connection.busy_timeout(span).ok()
-    }
-
-    /// All rows of a select with these parameters; `None` where anything goes wrong. `now` is the time on any clock.
+    /// All rows of a select with these parameters, without waiting for a lock; `None` where anything goes wrong. `now` is the
+    /// time on any clock.
     pub(super) fn read(&mut self, statement: &Statement, parameters: &[Value], now: Duration) -> Option<SqliteRows> {
+        if self.is_patient {
+            self.connection.busy_timeout(Duration::ZERO).ok()?;
+            self.is_patient = false;
+        }
         self.kept.before_read(&self.connection, now);
         let rows = self.rows(statement, parameters);
         self.kept.after_read(&self.connection, rows.is_some());
@@ -105,7 +113,7 @@ impl Prepared {
             // SAFETY: the statement is alive, and what is bound to it too.
             match unsafe { ffi::sqlite3_step(running.handle) } {
                 ffi::SQLITE_ROW => running.push_row(&mut rows)?,
-                ffi::SQLITE_DONE => return Some(rows),
+                ffi::SQLITE_DONE => return Some(rows.complete()),
                 _ => return None,
             }
         }

@@ -28,6 +28,8 @@ enum Raw {
 pub(super) struct SqliteRows {
     cells: Vec<Raw>,
     arena: Vec<u8>,
+    /// Whether the arena was found to be ASCII, so that whatever lies in it is text.
+    is_ascii: bool,
     width: usize,
     rows: usize,
     kinds: Arc<[FieldType]>,
@@ -44,7 +46,7 @@ impl SqliteRows {
         let mut rows = Self::new(kinds, 1);
         while rows.rows < limit {
             let Some(row) = source.next().map_err(|error| translate(&error, interrupt))? else {
-                return Ok((rows, true));
+                return Ok((rows.complete(), true));
             };
             for column in 0..rows.width {
                 let cell = row.get_ref(column).map_err(|error| translate(&error, interrupt))?;
@@ -52,7 +54,7 @@ impl SqliteRows {
             }
             rows.rows += 1;
         }
-        Ok((rows, false))
+        Ok((rows.complete(), false))
     }
 
     /// No rows, with room for `expected`.
@@ -61,6 +63,7 @@ impl SqliteRows {
         Self {
             cells: Vec::with_capacity(width * expected),
             arena: Vec::with_capacity(ROW_BYTES * expected),
+            is_ascii: false,
             width,
             rows: 0,
             kinds: Arc::clone(kinds),
@@ -69,6 +72,7 @@ impl SqliteRows {
 
     /// Adds a row of the cells that `cell` gives; `None` where it gives one up.
     pub(super) fn push_row<'a>(&mut self, cell: impl Fn(usize) -> Option<ValueRef<'a>>) -> Option<()> {
+        self.is_ascii = false;
         for column in 0..self.width {
             self.push(cell(column)?);
         }
@@ -90,9 +94,18 @@ impl SqliteRows {
         self.cells.push(raw);
     }
 
+    /// The same when the last row has been added.
+    pub(super) fn complete(self) -> Self {
+        Self { is_ascii: self.arena.is_ascii(), ..self }
+    }
+
     fn text(&self, start: usize, length: usize) -> Result<&str> {
-        std::str::from_utf8(&self.arena[start..start + length])
-            .map_err(|_| Error::backend("sqlite: a text column holds bytes that are not UTF-8"))
+        let bytes = &self.arena[start..start + length];
+        if self.is_ascii {
+            // SAFETY: ASCII is UTF-8; nothing was added since it was found to be that.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
+        std::str::from_utf8(bytes).map_err(|_| Error::backend("sqlite: a text column holds bytes that are not UTF-8"))
     }
 }
 
@@ -142,4 +155,34 @@ fn unexpected(kind: &FieldType, raw: Raw) -> Error {
         Raw::Bytes(..) => "a blob",
     };
     Error::backend(format!("sqlite: a column declared {} holds {found}", kind.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_text_whatever_lies_beside_it() {
+        let texts = |first: &[u8], second: &[u8]| {
+            let mut rows = SqliteRows::new(&[FieldType::Text, FieldType::Bytes].into(), 2);
+            for text in [first, second] {
+                rows.push_row(|column| Some(if column == 0 { ValueRef::Text(text) } else { ValueRef::Blob(b"\xff") }));
+            }
+            let rows = rows.complete();
+            [0, 1].map(|row| rows.cell(row, 0).and_then(Cell::to_value).ok())
+        };
+        assert_eq!(texts(b"abc", "ä€".as_bytes()), [Some("abc".into()), Some("ä€".into())]);
+        assert_eq!(texts(b"abc", b"a\xffc"), [Some("abc".into()), None]);
+    }
+
+    #[test]
+    fn rows_that_are_added_later_are_looked_at_too() {
+        let mut rows = SqliteRows::new(&[FieldType::Text].into(), 1);
+        rows.push_row(|_| Some(ValueRef::Text(b"abc")));
+        let mut rows = rows.complete();
+        assert!(rows.is_ascii);
+        rows.push_row(|_| Some(ValueRef::Text(b"\xff")));
+        assert!(rows.cell(0, 0).is_ok());
+        assert!(rows.cell(1, 0).is_err());
+    }
 }

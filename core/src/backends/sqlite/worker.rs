@@ -171,7 +171,7 @@ impl Worker {
                 return;
             }
             let lock = || place.lock().unwrap_or_else(PoisonError::into_inner);
-            *lock() = Some(Open::new(opened_connection));
+            *lock() = Some(Open::new(opened_connection, timeouts.busy));
             if opened.send(Ok(())).is_ok() {
                 drop(opening);
                 serve(&queue, lock);
@@ -277,15 +277,12 @@ impl Worker {
         let started = interrupt.started.elapsed();
         interrupt.deadline.store((started + bound).as_micros() as u64, Ordering::Relaxed);
         interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        open.wait_for_locks(Duration::ZERO)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| read(open, started)));
-        let restored = open.wait_for_locks(self.timeouts.busy);
         if open.kept.is_open() && !std::mem::replace(&mut open.kept.is_watched, true) {
             let _ = self.jobs.send(Task::Watch);
         }
         interrupt.current.store(0, Ordering::Relaxed);
         self.pace.took(interrupt.started.elapsed().saturating_sub(started));
-        restored?;
         // Whatever went wrong, the thread tells it, or does better.
         outcome.ok()?
     }
