@@ -1,8 +1,11 @@
 //! Core values as Python objects: the one place.
 
+use std::ptr::null;
+
 use farm_db_core::Value;
 use farm_db_core::backend::Cell;
 use farm_db_core::value::{BigDecimal, ObjectId, Uuid, format_decimal};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
@@ -51,6 +54,16 @@ fn decimal_value<'py>(py: Python<'py>, number: &BigDecimal) -> PyResult<Bound<'p
     decimal(py, &format_decimal(number))
 }
 
+/// A text. Python takes Latin-1 as it is, and decodes UTF-8 character by character; what is ASCII is both.
+pub(crate) fn text<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
+    if !text.is_ascii() {
+        return PyString::new(py, text);
+    }
+    let (start, length) = (text.as_ptr().cast(), text.len() as ffi::Py_ssize_t);
+    // SAFETY: attached; the bytes are read up to their length; the result is a new text, or null without memory for it.
+    unsafe { Bound::from_owned_ptr(py, ffi::PyUnicode_DecodeLatin1(start, length, null())).cast_into_unchecked() }
+}
+
 /// Any value with its own type; maps become dicts, lists lists.
 pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match from {
@@ -59,7 +72,7 @@ pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, P
         Value::Int(number) => PyInt::new(py, *number).into_any(),
         Value::Float(number) => PyFloat::new(py, *number).into_any(),
         Value::Decimal(number) => decimal_value(py, number)?,
-        Value::Text(text) => PyString::new(py, text).into_any(),
+        Value::Text(from) => text(py, from).into_any(),
         Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
         Value::Uuid(id) => uuid(py, *id)?,
         Value::ObjectId(id) => object_id(py, *id)?,
@@ -91,7 +104,7 @@ pub(crate) fn scalar<'py>(py: Python<'py>, cell: Cell<'_>) -> PyResult<Bound<'py
         Cell::Int(number) => PyInt::new(py, number).into_any(),
         Cell::Float(number) => PyFloat::new(py, number).into_any(),
         Cell::Decimal(text) => decimal(py, text)?,
-        Cell::Text(text) => PyString::new(py, text).into_any(),
+        Cell::Text(from) => text(py, from).into_any(),
         Cell::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
         Cell::Uuid(id) => uuid(py, id)?,
         Cell::ObjectId(id) => object_id(py, id)?,

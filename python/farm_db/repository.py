@@ -80,7 +80,7 @@ class Repository(Generic[M]):
         Raises:
             NotFoundError: if there is none, or it is soft-deleted.
         """
-        if id.__class__ not in PLAIN:
+        if type(id) not in PLAIN:
             id = self.entity.stored_key(id)
         row: M
         if include:
@@ -89,7 +89,7 @@ class Repository(Generic[M]):
         found = self._native.get(id, None if tx is None else tx._native)
         try:
             # What is there at once needs no awaiting.
-            row = found if found.__class__ is self.model else await found
+            row = found if type(found) is self.model else await found
         finally:
             # It keeps its error, which keeps this frame.
             del found
