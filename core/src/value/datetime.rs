@@ -137,18 +137,16 @@ impl Time {
     }
 }
 
-/// Puts a number into all of `out`, with zeros before it.
-fn put(mut number: u32, out: &mut [u8]) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
+/// Puts two digits into `out`.
+fn put(number: u32, out: &mut [u8]) {
+    out.copy_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
 }
 
 impl Date {
     fn put(self, out: &mut [u8]) {
         let (year, month, day) = self.civil();
-        put(year as u32, &mut out[..4]);
+        put(year as u32 / 100, &mut out[..2]);
+        put(year as u32 % 100, &mut out[2..4]);
         put(month, &mut out[5..7]);
         put(day, &mut out[8..10]);
     }
@@ -160,7 +158,9 @@ impl Time {
         put(hour, &mut out[..2]);
         put(minute, &mut out[3..5]);
         put(second, &mut out[6..8]);
-        put(micro, &mut out[9..15]);
+        put(micro / 10_000, &mut out[9..11]);
+        put(micro / 100 % 100, &mut out[11..13]);
+        put(micro % 100, &mut out[13..15]);
     }
 }
 
