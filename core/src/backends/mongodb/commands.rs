@@ -24,9 +24,11 @@ use crate::value::{Map, Value};
 
 /// Where the numbers of counted keys lie: `{_id: entity, value: the last one}`.
 pub(super) const COUNTERS: &str = "_farm_counters";
-/// So many documents come with one answer of the server: enough for most finds, and soon enough that objects can be made of
-/// them while the next are on their way.
+/// So many documents come with one answer of the server where objects are made of them while the next are on their way:
+/// enough for most finds, and soon enough.
 const BATCH: u32 = 1000;
+/// Elsewhere an answer has as many as it holds, which are 16 MiB.
+const ALL: u32 = i32::MAX.unsigned_abs();
 /// How often an upsert looks again when another one was faster.
 const UPSERT_ATTEMPTS: usize = 10;
 
@@ -117,7 +119,8 @@ async fn query_here(
         }
         Command::Find { filter, keyed, .. } => {
             let filter = find_filter(plan, filter, *keyed, &statement.parameters)?;
-            let find = documents.find(filter).with_options(find_options(store, &plan.command, Some(BATCH)));
+            let batch = if early.is_some() { BATCH } else { ALL };
+            let find = documents.find(filter).with_options(find_options(store, &plan.command, Some(batch)));
             Early::begin(early);
             if let Some(session) = session.as_deref_mut() {
                 let mut cursor = find.session(&mut *session).batch().await.map_err(failed)?;
