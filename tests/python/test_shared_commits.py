@@ -38,7 +38,10 @@ def commits(db: Database) -> int:
 
 async def test_those_who_wait_share_commits(db: Database) -> None:
     before = commits(db)
-    stored = await asyncio.gather(*(db.repository(Note).create({"text": f"n{n}"}) for n in range(100)))
+    async with db.transaction():
+        waiting = [asyncio.create_task(db.repository(Note).create({"text": f"n{n}"})) for n in range(100)]
+        assert await eventually(lambda: db.pool_stats()["writer"]["waiting"] >= 100)
+    stored = await asyncio.gather(*waiting)
     assert commits(db) - before < 50
     assert len({note.id for note in stored}) == 100
     found = {note.id: note.text for note in await db.repository(Note).find()}
