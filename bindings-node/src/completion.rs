@@ -341,6 +341,10 @@ impl EventLoop for Queue {
             state.ask_for_turn();
         }
     }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 /// Settles one promise. A status other than ok means that the environment is ending, and then nobody waits.

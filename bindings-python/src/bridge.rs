@@ -59,6 +59,10 @@ impl EventLoop for LoopQueue {
         self.after_turn.push(waker);
         self.signal();
     }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 /// Counts an operation that a loop waits for; gone when it has been pushed or dropped.

@@ -15,6 +15,9 @@ pub const BUDGET: Duration = Duration::from_micros(500);
 pub trait EventLoop: Send + Sync {
     /// Wakes `waker` on the loop's thread after the turn that runs now; called on that thread.
     fn wake_after_turn(&self, waker: Waker);
+
+    /// The time of its turns.
+    fn clock(&self) -> &Clock;
 }
 
 thread_local! {
@@ -40,11 +43,13 @@ pub struct Clock {
     started: Instant,
     /// When the last turn began, in microseconds since `started`.
     began: AtomicU64,
+    /// How many of them work that could have been left to another thread has taken since.
+    worked: AtomicU64,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { started: Instant::now(), began: AtomicU64::new(0) }
+        Self { started: Instant::now(), began: AtomicU64::new(0), worked: AtomicU64::new(0) }
     }
 }
 
@@ -52,6 +57,7 @@ impl Clock {
     /// A turn begins.
     pub fn begin(&self) {
         self.began.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        self.worked.store(0, Ordering::Relaxed);
     }
 
     /// Whether a result may be given at once, so that its caller goes on in this turn. A caller that only gets such results
@@ -59,6 +65,21 @@ impl Clock {
     pub fn has_time(&self) -> bool {
         self.started.elapsed() < Duration::from_micros(self.began.load(Ordering::Relaxed)) + BUDGET
     }
+}
+
+/// Does work on this thread that could be left to another, which hands over twice for it: only where a turn of a host's loop
+/// runs here, and as long as such work has not taken [`BUDGET`] of it. `None` where it is not to be done here.
+pub(crate) fn work_here<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let turn = Turn::current()?;
+    let worked = &turn.0.clock().worked;
+    if worked.load(Ordering::Relaxed) >= BUDGET.as_micros() as u64 {
+        return None;
+    }
+    let started = Instant::now();
+    let done = work();
+    // Never nothing, however short: a turn has an end.
+    worked.fetch_add(started.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
+    Some(done)
 }
 
 /// The turn that runs now on this thread, if a host has said so.
@@ -107,11 +128,15 @@ mod tests {
     use crate::runtime;
 
     #[derive(Default)]
-    struct Loop(Mutex<Vec<Waker>>);
+    struct Loop(Mutex<Vec<Waker>>, Clock);
 
     impl EventLoop for Loop {
         fn wake_after_turn(&self, waker: Waker) {
             self.0.lock().unwrap().push(waker);
+        }
+
+        fn clock(&self) -> &Clock {
+            &self.1
         }
     }
 
@@ -135,6 +160,18 @@ mod tests {
         assert!(!clock.has_time());
         clock.begin();
         assert!(clock.has_time());
+    }
+
+    #[test]
+    fn a_turn_takes_work_until_its_budget_is_used() {
+        let host = Arc::new(Loop::default());
+        let here = |work: fn()| within(Arc::clone(&host) as Arc<dyn EventLoop>, || work_here(work));
+        assert_eq!(work_here(|| ()), None, "nobody has said that a turn runs here");
+        assert_eq!(here(|| ()), Some(()));
+        assert_eq!(here(|| std::thread::sleep(BUDGET)), Some(()));
+        assert_eq!(here(|| ()), None);
+        host.clock().begin();
+        assert_eq!(here(|| ()), Some(()));
     }
 
     #[test]

@@ -142,7 +142,12 @@ def is_operators(value: Any) -> bool:
     """Whether a value is a dict of operators such as `{"$gte": 4}`."""
     if type(value) in PLAIN:
         return False
-    return isinstance(value, Mapping) and bool(value) and all(str(key).startswith("$") for key in value)
+    if type(value) is not dict and not isinstance(value, Mapping):
+        return False
+    for key in value:
+        if not str(key).startswith("$"):
+            return False
+    return bool(value)
 
 
 def test(value: Any, plan: Plan | None) -> Any:
@@ -187,9 +192,10 @@ def check_ordered(plan: Plan | None) -> None:
 def update_of(data: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """An update in the operator language with stored names; a dict of fields becomes a `$set`."""
     if not is_operators(data):
-        if any(str(key).startswith("$") for key in data):
-            raise InvalidQueryError("an update is a dict of fields or of operators, not of both")
-        data = {"$set": data}
+        for key in data:
+            if str(key).startswith("$"):
+                raise InvalidQueryError("an update is a dict of fields or of operators, not of both")
+        return {"$set": _changes("$set", data, fields)}
     return {name: _changes(name, value, fields) for name, value in data.items()}
 
 
@@ -200,6 +206,8 @@ def array_filters_of(filters: Iterable[Any], update: Any, fields: Fields) -> lis
         InvalidQueryError: if one of them is no filter.
         InvalidValueError: if an operand does not fit the elements.
     """
+    if filters == ():
+        return []
     scope = {
         name: FieldPlan(name, name, plan, ColumnOptions(), FieldInfo())
         for name, plan in _identifiers(update, fields)
@@ -231,7 +239,7 @@ def _identifiers(update: Any, fields: Fields) -> Iterator[tuple[str, Plan | None
 
 
 def _changes(name: str, changes: Any, fields: Fields) -> Any:
-    if not isinstance(changes, Mapping):
+    if type(changes) is not dict and not isinstance(changes, Mapping):
         raise InvalidQueryError(f"{name} takes a dict of fields", {"path": name})
     out: dict[str, Any] = {}
     for key, value in changes.items():

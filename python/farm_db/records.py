@@ -131,14 +131,15 @@ def changes_of(entity: Entity, data: BaseModel | Mapping[str, Any]) -> dict[str,
         InvalidValueError: if a validator refuses a value.
         UnknownFieldError: if the model has no such field.
     """
-    if isinstance(data, BaseModel):
-        fields = deep_contents(data, only_set=True)
-        if isinstance(data, entity.model):
-            own = {*entity.key, *entity.automatic.values()}
-            fields = {name: value for name, value in fields.items() if name not in own}
-        return update_of(_checked(entity, fields), entity.fields)
-    if not isinstance(data, Mapping):
-        raise InvalidQueryError(f"an update is a dict of fields or of operators, got {shown(data)}")
+    if type(data) is not dict:
+        if isinstance(data, BaseModel):
+            fields = deep_contents(data, only_set=True)
+            if isinstance(data, entity.model):
+                own = {*entity.key, *entity.automatic.values()}
+                fields = {name: value for name, value in fields.items() if name not in own}
+            return update_of(_checked(entity, fields), entity.fields)
+        if not isinstance(data, Mapping):
+            raise InvalidQueryError(f"an update is a dict of fields or of operators, got {shown(data)}")
     if not is_operators(data):
         return update_of(_checked(entity, data), entity.fields)
     checked = {

@@ -114,6 +114,8 @@ pub struct Statement {
     pub kinds: Arc<[crate::schema::FieldType]>,
     /// Who takes rows while others are still on their way.
     pub early: Option<super::Early>,
+    /// Whether it is about one row, which is found by its key, and about no row of others that refer to it.
+    pub by_key: bool,
 }
 
 impl Statement {

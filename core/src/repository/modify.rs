@@ -5,7 +5,7 @@
 
 use super::arguments::{Arguments, Query, key_equals, living};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Changes, Operation, SetTo, Write};
+use crate::backend::{Changes, Operation, SetTo, Statement, Write};
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Assignment, Comparison, Filter, Sort, Test, Update};
@@ -96,6 +96,8 @@ pub(super) struct Which {
     pub(super) filter: Filter,
     pub(super) sort: Sort,
     pub(super) one: bool,
+    /// See [`Statement::by_key`](crate::backend::Statement::by_key).
+    pub(super) by_key: bool,
 }
 
 impl Repository {
@@ -108,14 +110,14 @@ impl Repository {
             return Err(Error::new(Kind::EmptyFilter, message).with("entity", self.entity.name.as_str()));
         }
         refuse_paging(&query, verb)?;
-        Ok(Which { filter: query.filter, sort: Sort::default(), one: false })
+        Ok(Which { filter: query.filter, sort: Sort::default(), one: false, by_key: false })
     }
 
     fn which_one(&self, arguments: &mut Arguments, verb: Verb) -> Result<Which> {
         let query = arguments.query(&self.entity)?;
         refuse_paging(&query, verb)?;
         // Which row is the first must not hang on an order that only some engines have for a write.
-        Ok(Which { filter: query.filter, sort: Sort { ranked: false, ..query.sort }, one: true })
+        Ok(Which { filter: query.filter, sort: Sort { ranked: false, ..query.sort }, one: true, by_key: false })
     }
 
     fn write<'a>(&'a self, which: &'a Which, returning: bool) -> Write<'a> {
@@ -144,6 +146,7 @@ impl Repository {
         }
         let operation = Operation::Update(self.write(which, false), self.stored_changes(changes)?);
         let Some(statement) = supported(self.database.backend().compile(&operation))? else { return Ok(None) };
+        let statement = Statement { by_key: which.by_key, ..statement };
         let mut lease = self.lease(verb, tx).await?;
         lease.session()?.execute(statement).await.map(Some)
     }
@@ -164,6 +167,7 @@ impl Repository {
         let Some(statement) = supported(self.database.backend().compile(&operation))? else {
             return self.rewrite(which, &changes, tx, verb).await;
         };
+        let statement = Statement { by_key: which.by_key, ..statement };
         let mut lease = self.lease(verb, tx).await?;
         let columns = statement.columns.clone();
         let rows = lease.session()?.query(statement).await?;
@@ -215,7 +219,7 @@ impl Repository {
             let path = Path::resolve(entity, &entity.fields[position].name)?;
             filter = filter.and(Filter::At(path, Test::Compare(Comparison::Eq, Value::Int(expected))));
         }
-        Ok(Which { filter, sort: Sort::default(), one: false })
+        Ok(Which { filter, sort: Sort::default(), one: false, by_key: true })
     }
 
     /// Why a write by key touched nothing.

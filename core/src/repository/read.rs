@@ -36,7 +36,7 @@ pub(super) fn statement_by_key(database: &Database, entity: &Arc<Entity>) -> Res
         columns: (0..entity.fields.len()).collect(),
         for_update: false,
     };
-    database.backend().compile(&Operation::Select(select))
+    Ok(Statement { by_key: true, ..database.backend().compile(&Operation::Select(select))? })
 }
 
 /// A value of a key's type, for compiling only.

@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, key_equals, living};
 use super::modify::{Which, supported, touch};
 use super::{Reply, Repository, Verb};
-use crate::backend::{Changes, Operation, SetTo, Write};
+use crate::backend::{Changes, Operation, SetTo, Statement, Write};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::query::{Comparison, Filter, Sort, Test};
@@ -18,7 +18,9 @@ impl Repository {
         arguments.finish()?;
         // A hard delete also reaches rows that are soft-deleted already.
         let filter = living(key_equals(&self.entity, &key)?, &self.entity, hard)?;
-        let which = Which { filter, sort: Sort::default(), one: false };
+        // What refers to it may be many rows, with which it goes: outside a transaction that can be given up and left for later.
+        let by_key = tx.is_none() || (self.entity.is_soft_deleted() && !hard);
+        let which = Which { filter, sort: Sort::default(), one: false, by_key };
         if self.remove(&which, hard, tx, Verb::Delete).await? == 0 {
             Err(self.not_found(&key))
         } else {
@@ -64,6 +66,7 @@ impl Repository {
         let Some(statement) = supported(self.database.backend().compile(&Operation::Delete(write)))? else {
             return Ok(None);
         };
+        let statement = Statement { by_key: which.by_key, ..statement };
         let mut lease = self.lease(verb, tx).await?;
         lease.session()?.execute(statement).await.map(Some)
     }
@@ -107,7 +110,12 @@ impl Repository {
         })?;
         let path = Path::resolve(entity, &entity.fields[deleted].name)?;
         let is_deleted = Filter::At(path, Test::Not(Box::new(Test::Compare(Comparison::Eq, Value::Null))));
-        let which = Which { filter: key_equals(entity, &key)?.and(is_deleted), sort: Sort::default(), one: false };
+        let which = Which {
+            filter: key_equals(entity, &key)?.and(is_deleted),
+            sort: Sort::default(),
+            one: false,
+            by_key: true,
+        };
         let rows = self.write_rows(&which, self.deletion(None), tx, Verb::Restore).await?;
         if rows.is_empty() { Err(self.not_found(&key)) } else { Ok(Reply::Row(Some(rows))) }
     }

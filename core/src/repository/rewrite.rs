@@ -65,7 +65,7 @@ impl Repository {
         let entity = &self.entity;
         let values: Vec<_> = conflict.on.iter().map(|position| conflict.row[*position].clone()).collect();
         let filter = living(fields_equal(entity, &conflict.on, &values)?, entity, conflict.on == entity.key)?;
-        let which = Which { filter, sort: Sort::default(), one: true };
+        let which = Which { filter, sort: Sort::default(), one: true, by_key: false };
         let found = self.select_for_update(lease, &self.query_which(&which)).await?;
         if !found.is_empty() {
             return self.write_changes(lease, found.values(0)?, conflict.changes.clone()).await;

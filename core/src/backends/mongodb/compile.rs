@@ -77,6 +77,7 @@ fn statement(entity: &Entity, layout: Layout, columns: &Arc<[usize]>, command: C
         kinds,
         native: Some(Arc::new(Plan { layout, reading, command })),
         early: None,
+        by_key: false,
     }
 }
 

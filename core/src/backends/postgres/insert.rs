@@ -73,6 +73,7 @@ fn of_number(text: &Arc<str>, number: i64) -> Statement {
         native: None,
         kinds: Arc::new([FieldType::Int]),
         early: None,
+        by_key: false,
     }
 }
 

@@ -49,6 +49,7 @@ fn statement(entity: &Entity, text: String, parameters: Vec<Value>, columns: &Ar
         kinds,
         native: None,
         early: None,
+        by_key: false,
     }
 }
 

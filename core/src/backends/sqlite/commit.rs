@@ -18,17 +18,14 @@ use tokio::sync::oneshot;
 use super::error::translate;
 use super::session::{SqliteSession, batch, insert_rows};
 use super::worker::Interrupt;
-use crate::backend::{Batch, Cell, Statement};
+use crate::backend::{Batch, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::value::Value;
 
 /// Rows of one commit at most.
 const MOST: usize = 256;
 /// No further row is added to a commit after this.
 const BOUND: Duration = Duration::from_millis(5);
-/// Bytes of a row that is short.
-const SHORT: usize = 64 * 1024;
 
 /// What an insert answers: the generated keys.
 pub(super) type Keys = Vec<Option<i64>>;
@@ -130,26 +127,6 @@ impl Drop for Offered<'_> {
     fn drop(&mut self) {
         self.withdraw();
     }
-}
-
-/// Whether rows take no time that another one would notice.
-pub(super) fn is_short(rows: &Batch) -> bool {
-    fn weight(value: &Value) -> usize {
-        match value {
-            Value::Text(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            Value::List(items) => items.iter().map(weight).sum::<usize>() + 8,
-            Value::Map(map) => map.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>() + 8,
-            _ => 16,
-        }
-    }
-    let weight = |cell| match cell {
-        Cell::Text(text) | Cell::Decimal(text) | Cell::Json(text) => text.len(),
-        Cell::Bytes(bytes) => bytes.len(),
-        Cell::Value(value) => weight(value),
-        _ => 16,
-    };
-    (0..rows.len()).all(|row| rows.row(row).map(weight).sum::<usize>() <= SHORT)
 }
 
 /// Inserts what is offered in one transaction; fails where that cannot be begun.

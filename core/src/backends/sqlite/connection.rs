@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::functions;
-use super::worker::{Timeouts, Worker};
-use crate::config::{Config, Location, OpenMode};
+use super::prepared::Commits;
+use super::worker::{Habits, Worker};
+use crate::config::{Config, Location, OpenMode, Synchronous};
 use crate::error::{Error, Result};
 use crate::pool::Manager;
 
@@ -42,8 +43,13 @@ impl Manager for Opener {
     async fn connect(&self) -> Result<Box<Worker>> {
         let (config, writer) = (Arc::clone(&self.config), self.writer);
         let name = if writer { "farm-db-writer" } else { "farm-db-reader" };
-        let timeouts = Timeouts { statement: config.statement_timeout, busy: config.sqlite.busy_timeout };
-        Worker::start(name, timeouts, move || open(&config, writer)).await.map(Box::new)
+        let commits = match (config.url.location(), config.sqlite.synchronous) {
+            (Location::Memory, _) => Commits::InMemory,
+            (_, Synchronous::Off | Synchronous::Normal) => Commits::IntoLog,
+            (_, Synchronous::Full | Synchronous::Extra) => Commits::OntoDisk,
+        };
+        let habits = Habits { statement: config.statement_timeout, busy: config.sqlite.busy_timeout, commits };
+        Worker::start(name, habits, move || open(&config, writer)).await.map(Box::new)
     }
 
     async fn close(&self, connection: Box<Worker>) {

@@ -7,14 +7,12 @@
 //! before each of its jobs and after [`TERM`] at most, however long the host is busy; and each that ends is followed by some
 //! reads of their own, so that the log comes to be begun anew while others write.
 
-use std::ffi::c_void;
-use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use rusqlite::{Connection, ffi};
+use rusqlite::Connection;
 
+use super::log::{Head, Index};
 use super::prepared::Prepared;
 
 /// How long a transaction is kept.
@@ -23,11 +21,6 @@ pub(super) const TERM: Duration = Duration::from_millis(1);
 const GAP: Duration = Duration::from_micros(50);
 /// So many reads in a row, without a commit of anybody, are made by themselves first.
 const ALONE: u32 = 16;
-/// The size of the index's first part.
-const REGION: i32 = 32 * 1024;
-
-/// The head of the index: one copy of its header.
-type Head = [u64; 6];
 
 /// What one connection keeps.
 #[derive(Debug, Default)]
@@ -118,45 +111,13 @@ fn has_log(connection: &Connection) -> bool {
     connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).is_ok_and(|mode| mode == "wal")
 }
 
-/// The index of a write-ahead log in shared memory. It stays there as long as a transaction reads by it.
-#[derive(Debug)]
-struct Index(NonNull<AtomicU64>);
-
-// SAFETY: the memory is the process's, and is read by atomic operations only.
-unsafe impl Send for Index {}
-
-impl Index {
-    /// The index of a connection that has a log.
-    fn of(connection: &Connection) -> Option<Self> {
-        let mut file: *mut ffi::sqlite3_file = null_mut();
-        let mut place: *mut c_void = null_mut();
-        // SAFETY: the connection is open, and writes the pointer to its file. A file with a write-ahead log has its index
-        // mapped already and only tells where; what it lacks is null.
-        unsafe {
-            let pointer = (&raw mut file).cast();
-            ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, pointer);
-            let methods = file.as_ref()?.pMethods.as_ref().filter(|methods| methods.iVersion >= 2)?;
-            if methods.xShmMap?(file, 0, REGION, 0, &raw mut place) != ffi::SQLITE_OK {
-                return None;
-            }
-        }
-        NonNull::new(place.cast()).map(Self)
-    }
-
-    fn head(&self) -> Head {
-        fence(Ordering::SeqCst);
-        // SAFETY: the region is mapped and begins with the header, aligned to a page.
-        std::array::from_fn(|part| unsafe { self.0.add(part).as_ref() }.load(Ordering::Relaxed))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::backend::{Rows as _, Statement};
-    use crate::backends::sqlite::prepared::Open;
+    use crate::backends::sqlite::prepared::{Commits, Open};
     use crate::schema::FieldType;
     use crate::value::Value;
 
@@ -185,9 +146,10 @@ mod tests {
                 unsorted: false,
                 native: None,
                 early: None,
+                by_key: false,
                 kinds: [FieldType::Int].into(),
             };
-            Self { open: Open::new(connection, Duration::ZERO), statement, now: Duration::ZERO }
+            Self { open: Open::new(connection, Commits::IntoLog, Duration::ZERO), statement, now: Duration::ZERO }
         }
 
         fn read(&mut self, pause: Duration) -> i64 {

@@ -1,5 +1,6 @@
 //! SQLite on rusqlite: one writer thread and a few reader threads, write-ahead log, strict tables.
 
+mod at_once;
 mod commit;
 mod connection;
 mod definitions;
@@ -10,6 +11,7 @@ mod functions;
 mod info;
 mod introspect;
 mod kept;
+mod log;
 mod pace;
 mod prepared;
 mod rows;
@@ -24,6 +26,7 @@ use async_trait::async_trait;
 
 use self::commit::{Insertion, Keys, Offers};
 use self::connection::Opener;
+use self::pace::BOUND;
 use self::session::SqliteSession;
 use crate::backend::{
     Access, Backend, Batch, Capabilities, Introspection, Operation, Position, Rows, Session, Statement,
@@ -178,7 +181,7 @@ impl Backend for Sqlite {
 
     fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Option<Box<dyn Rows>> {
         let connection = self.pool(Access::Read).try_acquire()?;
-        let rows = connection.at_once(|open, now| open.read(statement, parameters, now))?;
+        let rows = connection.at_once(Some(BOUND), |open, now| open.read(statement, parameters, now))?;
         Some(Box::new(rows))
     }
 
@@ -188,7 +191,7 @@ impl Backend for Sqlite {
         let insertion = Insertion { statement: statement.clone(), rows: Arc::clone(rows) };
         Some(match self.writer.try_acquire() {
             Some(writer) => self.insert_by(writer, insertion).await,
-            None if commit::is_short(rows) => self.offer(insertion).await,
+            None if at_once::are_short_rows(rows) => self.offer(insertion).await,
             None => return None,
         })
     }

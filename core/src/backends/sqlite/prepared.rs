@@ -10,6 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ffi};
 
 use super::kept::Kept;
+use super::log::{Index, MOST_PAGES};
 use super::rows::SqliteRows;
 use crate::backend::Statement;
 use crate::backends::sql::plain_text;
@@ -24,33 +25,65 @@ pub(super) struct Open {
     prepared: Vec<Prepared>,
     pub(super) kept: Kept,
     connection: Connection,
+    commits: Commits,
     /// How long it waits for locks of others.
     patience: Duration,
-    /// Whether it does.
+    /// Whether it does, and its commits copy a full log into the file.
     is_patient: bool,
+}
+
+/// Where a commit puts its pages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Commits {
+    InMemory,
+    /// Into the log; the disk has them later.
+    IntoLog,
+    /// Onto the disk.
+    OntoDisk,
 }
 
 impl Open {
     /// A connection that waits for locks of others so long.
-    pub(super) fn new(connection: Connection, patience: Duration) -> Self {
-        Self { prepared: Vec::new(), kept: Kept::default(), connection, patience, is_patient: true }
+    pub(super) fn new(connection: Connection, commits: Commits, patience: Duration) -> Self {
+        Self { prepared: Vec::new(), kept: Kept::default(), connection, commits, patience, is_patient: true }
     }
 
     /// The connection without a transaction of ours. It waits for locks.
     pub(super) fn connection(&mut self) -> &mut Connection {
         self.kept.end(&self.connection);
-        if !self.is_patient {
-            self.is_patient = self.connection.busy_timeout(self.patience).is_ok();
-        }
+        self.set_patient(true);
         &mut self.connection
+    }
+
+    /// The same for a short write that waits for nothing; `None` where it would wait for the disk.
+    pub(super) fn connection_at_once(&mut self) -> Option<&mut Connection> {
+        let has_room = match self.commits {
+            Commits::InMemory => true,
+            Commits::IntoLog => Index::of(&self.connection)?.has_room(),
+            Commits::OntoDisk => false,
+        };
+        self.kept.end(&self.connection);
+        (has_room && self.set_patient(false)).then_some(&mut self.connection)
+    }
+
+    fn set_patient(&mut self, patient: bool) -> bool {
+        if self.is_patient != patient {
+            let (patience, pages) = if patient { (self.patience, MOST_PAGES) } else { (Duration::ZERO, 0) };
+            if self.connection.busy_timeout(patience).is_err() {
+                return false;
+            }
+            // SAFETY: the connection is open. It sets a number and a function of SQLite's own.
+            unsafe { ffi::sqlite3_wal_autocheckpoint(self.connection.handle(), pages.cast_signed()) };
+            self.is_patient = patient;
+        }
+        true
     }
 
     /// All rows of a select with these parameters, without waiting for a lock; `None` where anything goes wrong. `now` is the
     /// time on any clock.
     pub(super) fn read(&mut self, statement: &Statement, parameters: &[Value], now: Duration) -> Option<SqliteRows> {
-        if self.is_patient {
-            self.connection.busy_timeout(Duration::ZERO).ok()?;
-            self.is_patient = false;
+        if !self.set_patient(false) {
+            return None;
         }
         self.kept.before_read(&self.connection, now);
         let rows = self.rows(statement, parameters);

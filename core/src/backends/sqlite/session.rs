@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::at_once;
 use super::connection::{MAX_READ_AGE, Opener, with_few_pages};
 use super::encode::{bind, bind_cell, bind_native};
 use super::error::translate;
@@ -24,17 +25,19 @@ const BATCHES_AHEAD: usize = 2;
 
 /// A connection held for one piece of work.
 pub(super) struct SqliteSession {
-    connection: Pooled<Opener>,
+    pub(super) connection: Pooled<Opener>,
     /// Whether the database was closed over this session.
     closed: Arc<AtomicBool>,
-    in_transaction: bool,
+    pub(super) in_transaction: bool,
     /// Whether this is a reader's connection.
-    reading: bool,
+    pub(super) reading: bool,
+    /// How many statements of the transaction may still be made at once.
+    pub(super) left_at_once: u8,
 }
 
 impl SqliteSession {
     pub(super) fn new(connection: Pooled<Opener>, reading: bool, closed: &Arc<AtomicBool>) -> Self {
-        Self { connection, closed: Arc::clone(closed), in_transaction: false, reading }
+        Self { connection, closed: Arc::clone(closed), in_transaction: false, reading, left_at_once: at_once::MOST }
     }
 
     fn check_open(&self) -> Result<()> {
@@ -44,20 +47,26 @@ impl SqliteSession {
         Ok(())
     }
 
-    /// Runs a job on the connection's thread.
-    async fn run<T, F>(&self, work: F) -> Result<T>
+    /// Runs a job on the connection's thread, or a short one at once.
+    async fn run<T, F>(&mut self, is_short: bool, mut work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+        F: FnMut(&mut Connection) -> Result<T> + Send + 'static,
     {
         self.check_open()?;
         let in_transaction = self.in_transaction;
-        self.connection
-            .run(move |connection| {
-                check_transaction(connection, in_transaction)?;
-                work(connection)
-            })
-            .await
+        let mut work = move |connection: &mut Connection| {
+            check_transaction(connection, in_transaction)?;
+            work(connection)
+        };
+        if is_short && let Some(outcome) = self.at_once(&mut work) {
+            self.left_at_once -= u8::from(in_transaction);
+            return outcome;
+        }
+        if in_transaction && !is_short {
+            self.left_at_once = 0;
+        }
+        self.connection.run(work).await
     }
 
     pub(super) fn interrupt(&self) -> Arc<Interrupt> {
@@ -74,16 +83,20 @@ impl SqliteSession {
         self.connection.finish(work).await
     }
 
-    async fn command(&self, text: String) -> Result<()> {
+    /// Executes what begins or ends a transaction or a savepoint; finished once it has begun.
+    async fn command(&mut self, text: impl Into<Arc<str>>) -> Result<()> {
         self.check_open()?;
+        let text = text.into();
         let interrupt = self.connection.interrupt();
         let in_transaction = self.in_transaction && !text.starts_with("BEGIN");
-        self.connection
-            .finish(move |connection| {
-                check_transaction(connection, in_transaction)?;
-                batch(connection, &text, &interrupt)
-            })
-            .await
+        let mut work = move |connection: &mut Connection| {
+            check_transaction(connection, in_transaction)?;
+            batch(connection, &text, &interrupt)
+        };
+        match self.at_once(&mut work) {
+            Some(outcome) => outcome,
+            None => self.connection.finish(work).await,
+        }
     }
 }
 
@@ -151,13 +164,15 @@ fn fetch_all(connection: &Connection, statement: &Statement, interrupt: &Interru
 impl Session for SqliteSession {
     async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
         let interrupt = self.connection.interrupt();
-        let rows = self.run(move |connection| fetch_all(connection, &statement, &interrupt)).await?;
+        let is_short = statement.by_key && at_once::are_short(&statement.parameters);
+        let rows = self.run(is_short, move |connection| fetch_all(connection, &statement, &interrupt)).await?;
         Ok(Box::new(rows))
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64> {
         let interrupt = self.connection.interrupt();
-        self.run(move |connection| {
+        let is_short = statement.by_key && at_once::are_short(&statement.parameters);
+        self.run(is_short, move |connection| {
             with_prepared(connection, &statement.text, &statement.parameters, &interrupt, |prepared| {
                 prepared.raw_execute().map(|count| count as u64).map_err(|error| translate(&error, &interrupt))
             })
@@ -170,7 +185,7 @@ impl Session for SqliteSession {
         statement.text = format!("EXPLAIN QUERY PLAN {}", statement.text).into();
         // id, parent, not used, detail
         statement.kinds = [FieldType::Int, FieldType::Int, FieldType::Int, FieldType::Text].into();
-        self.run(move |connection| {
+        self.run(false, move |connection| {
             let rows = fetch_all(connection, &statement, &interrupt)?;
             let details = (0..rows.len()).map(|row| rows.cell(row, 3)?.to_value());
             details.collect::<Result<Vec<_>>>().map(Value::List)
@@ -181,7 +196,8 @@ impl Session for SqliteSession {
     async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let interrupt = self.connection.interrupt();
         let nested = self.in_transaction;
-        self.run(move |connection| {
+        let is_short = rows.len() == 1 && at_once::are_short_rows(&rows);
+        self.run(is_short, move |connection| {
             if rows.len() == 1 {
                 return insert_rows(connection, &statement, &rows, &interrupt);
             }
@@ -225,7 +241,7 @@ impl Session for SqliteSession {
         };
         let (text, parameters) = (text.clone(), parameters.clone());
         let interrupt = self.connection.interrupt();
-        self.run(move |connection| native(connection, &text, &parameters, &interrupt)).await
+        self.run(false, move |connection| native(connection, &text, &parameters, &interrupt)).await
     }
 
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
@@ -233,15 +249,16 @@ impl Session for SqliteSession {
         options.level()?;
         // Set before: if the caller goes away in between, the drop rolls back what may have begun.
         self.in_transaction = true;
-        let text = if self.reading { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        let outcome = self.command(text.to_owned()).await;
+        self.left_at_once = at_once::MOST;
+        let outcome = self.command(if self.reading { "BEGIN" } else { "BEGIN IMMEDIATE" }).await;
         self.in_transaction = outcome.is_ok();
         outcome
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.command("COMMIT".to_owned()).await?;
+        self.command("COMMIT").await?;
         self.in_transaction = false;
+        self.left_at_once = at_once::MOST;
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::kept::TERM;
-use super::pace::{BOUND, Pace};
-use super::prepared::Open;
+use super::pace::Pace;
+use super::prepared::{Commits, Open};
 use crate::error::{Error, Kind, Result};
 use crate::fork::Call;
 
@@ -87,7 +87,7 @@ pub(super) struct Worker {
     ended: oneshot::Receiver<()>,
     interrupt: Arc<Interrupt>,
     next_job: AtomicU64,
-    timeouts: Timeouts,
+    habits: Habits,
     /// Empty before the thread has opened it and after it has closed it.
     connection: Arc<Mutex<Option<Open>>>,
     /// Jobs that wait or run.
@@ -95,11 +95,12 @@ pub(super) struct Worker {
     pace: Pace,
 }
 
-/// How long the statements of a connection may take, and how long they may wait for a lock.
+/// How long the statements of a connection may take, how long they may wait for a lock, and where they put their pages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeouts {
+pub(super) struct Habits {
     pub(super) statement: Option<Duration>,
     pub(super) busy: Duration,
+    pub(super) commits: Commits,
 }
 
 /// Interrupts its job when dropped before [`Wait::done`].
@@ -145,7 +146,7 @@ fn serve<'a>(queue: &Receiver<Task>, lock: impl Fn() -> MutexGuard<'a, Option<Op
 
 impl Worker {
     /// Starts a thread and opens its connection there.
-    pub(super) async fn start<F>(name: &str, timeouts: Timeouts, open: F) -> Result<Self>
+    pub(super) async fn start<F>(name: &str, habits: Habits, open: F) -> Result<Self>
     where
         F: FnOnce() -> Result<Connection> + Send + 'static,
     {
@@ -171,7 +172,7 @@ impl Worker {
                 return;
             }
             let lock = || place.lock().unwrap_or_else(PoisonError::into_inner);
-            *lock() = Some(Open::new(opened_connection, timeouts.busy));
+            *lock() = Some(Open::new(opened_connection, habits.commits, habits.busy));
             if opened.send(Ok(())).is_ok() {
                 drop(opening);
                 serve(&queue, lock);
@@ -186,7 +187,7 @@ impl Worker {
             .map_err(|error| Error::connection_failed(format!("cannot start a thread: {error}")))?;
         wait.await.map_err(|_| Error::internal("the database thread ended while opening"))??;
         let (next_job, jobs_left) = (AtomicU64::new(1), Arc::default());
-        Ok(Self { jobs, ended, interrupt, next_job, timeouts, connection, jobs_left, pace: Pace::default() })
+        Ok(Self { jobs, ended, interrupt, next_job, habits, connection, jobs_left, pace: Pace::default() })
     }
 
     /// Ends the thread after the jobs it has, and waits until its files are closed.
@@ -209,7 +210,7 @@ impl Worker {
         let (reply, wait) = oneshot::channel();
         let job = self.next_job.fetch_add(1, Ordering::Relaxed);
         let interrupt = Arc::clone(&self.interrupt);
-        let timeout = self.timeouts.statement;
+        let timeout = self.habits.statement;
         let left = Left::one_more(&self.jobs_left);
         let run = move |connection: &mut Connection| {
             // Over before the reply, whose receiver may have a read to do at once.
@@ -262,9 +263,14 @@ impl Worker {
         outcome.map_err(|_| Error::new(Kind::ConnectionFailed, "the database thread has ended"))?
     }
 
-    /// Runs a short read on the caller's thread, which saves two hand-overs between threads. `None` where it cannot be done
-    /// at once: jobs are there, such reads take too long of late, this one was interrupted after [`BOUND`] or met a lock.
-    pub(super) fn at_once<T>(&self, read: impl FnOnce(&mut Open, Duration) -> Option<T>) -> Option<T> {
+    /// Does short work on the caller's thread, which saves two hand-overs between threads; `work` is given the time on a
+    /// clock. `None` where it cannot be done at once: jobs are there, such work takes too long of late, or this one gave up,
+    /// perhaps because its statement was interrupted after `bound`.
+    pub(super) fn at_once<T>(
+        &self,
+        bound: Option<Duration>,
+        work: impl FnOnce(&mut Open, Duration) -> Option<T>,
+    ) -> Option<T> {
         if !self.pace.is_short() || self.jobs_left.load(Ordering::Acquire) > 0 {
             return None;
         }
@@ -272,12 +278,13 @@ impl Worker {
         let open = place.as_mut()?;
         // Not waiting: the caller may hold its interpreter, without which the fork would not end.
         let _call = Call::try_begin()?;
-        let bound = self.timeouts.statement.map_or(BOUND, |timeout| timeout.min(BOUND));
+        let bound = self.habits.statement.into_iter().chain(bound).min();
         let interrupt = &self.interrupt;
         let started = interrupt.started.elapsed();
-        interrupt.deadline.store((started + bound).as_micros() as u64, Ordering::Relaxed);
+        let deadline = bound.map_or(u64::MAX, |bound| (started + bound).as_micros() as u64);
+        interrupt.deadline.store(deadline, Ordering::Relaxed);
         interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(open, started)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(open, started)));
         if open.kept.is_open() && !std::mem::replace(&mut open.kept.is_watched, true) {
             let _ = self.jobs.send(Task::Watch);
         }
