@@ -57,14 +57,18 @@ async def db(url: str) -> AsyncGenerator[Database]:
 
 async def test_a_large_find_leaves_the_loop_its_turns_and_equals_a_stream(db: Database) -> None:
     readings = db.repository(Reading)
-    async with pauses() as spans:
-        began = time.perf_counter()
-        found = await readings.find(sort="id")
-        took = time.perf_counter() - began
-    assert len(spans) > 20, "it was built in one turn"
-    # One slice takes less than a millisecond; the machine may have others to care for.
-    assert sorted(spans)[len(spans) // 2] < 0.05
-    assert max(spans) < took / 2
+    shares = []
+    for _ in range(3):
+        async with pauses() as spans:
+            began = time.perf_counter()
+            found = await readings.find(sort="id")
+            took = time.perf_counter() - began
+        assert len(spans) > 20, "it was built in one turn"
+        # One slice takes less than a millisecond; the machine may have others to care for.
+        assert sorted(spans)[len(spans) // 2] < 0.05
+        shares.append(max(spans) / took)
+    # A pause of our own comes every time; one of the machine's, or of the garbage collector's, does not.
+    assert min(shares) < 0.5
     assert [row.id for row in found] == list(range(ROWS))
     assert found == [row async for row in readings.find(sort="id").stream(batch=100)]
     assert [row.model_dump() for row in found[::997]] == [reading(number) for number in range(ROWS)[::997]]
