@@ -71,13 +71,19 @@ impl Kept {
         }
     }
 
+    /// Whether the file has a write-ahead log. Nobody can take it away while the connection is open.
+    pub(super) fn has_log(&mut self, connection: &Connection) -> bool {
+        let mode = || connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        *self.has_log.get_or_insert_with(|| mode().is_ok_and(|mode| mode == "wal"))
+    }
+
     /// Whether there is a transaction.
     pub(super) fn is_open(&self) -> bool {
         self.transaction.is_some()
     }
 
     fn begin(&mut self, connection: &Connection) -> Option<()> {
-        if !*self.has_log.get_or_insert_with(|| has_log(connection)) {
+        if !self.has_log(connection) {
             return None;
         }
         if self.statements.is_none() {
@@ -104,11 +110,6 @@ impl Kept {
             let _ = connection.execute_batch("ROLLBACK");
         }
     }
-}
-
-/// Whether the file has a write-ahead log. Nobody can take it away while the connection is open.
-fn has_log(connection: &Connection) -> bool {
-    connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).is_ok_and(|mode| mode == "wal")
 }
 
 #[cfg(test)]

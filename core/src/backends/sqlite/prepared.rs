@@ -59,7 +59,7 @@ impl Open {
     pub(super) fn connection_at_once(&mut self) -> Option<&mut Connection> {
         let has_room = match self.commits {
             Commits::InMemory => true,
-            Commits::IntoLog => Index::of(&self.connection)?.has_room(),
+            Commits::IntoLog => self.kept.has_log(&self.connection) && Index::of(&self.connection)?.has_room(),
             Commits::OntoDisk => false,
         };
         self.kept.end(&self.connection);
@@ -230,5 +230,46 @@ impl Drop for Running<'_> {
             ffi::sqlite3_reset(self.handle);
             ffi::sqlite3_clear_bindings(self.handle);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_at_once_only_where_its_commit_adds_to_memory_or_to_a_log_with_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str, mode: &str, commits: Commits| {
+            let connection = Connection::open(folder.path().join(name)).unwrap();
+            connection.pragma_update(None, "journal_mode", mode).unwrap();
+            connection.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
+            Open::new(connection, commits, Duration::from_secs(1))
+        };
+        assert!(open("log", "wal", Commits::IntoLog).connection_at_once().is_some());
+        assert!(open("synchronous", "wal", Commits::OntoDisk).connection_at_once().is_none());
+        assert!(open("journal", "delete", Commits::IntoLog).connection_at_once().is_none());
+        assert!(!folder.path().join("journal-shm").exists(), "no index is made for a file that has no log");
+        let memory = Connection::open_in_memory().unwrap();
+        assert!(Open::new(memory, Commits::InMemory, Duration::ZERO).connection_at_once().is_some());
+    }
+
+    #[test]
+    fn whoever_waits_for_locks_also_copies_a_full_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("file")).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
+        let mut open = Open::new(connection, Commits::IntoLog, Duration::from_secs(1));
+        let one = "INSERT INTO numbers VALUES (1)";
+        let at_once = (0..).take_while(|_| open.connection_at_once().is_some_and(|it| it.execute_batch(one).is_ok()));
+        assert!(at_once.count() > 100);
+        let log = || std::fs::metadata(folder.path().join("file-wal")).unwrap().len();
+        let before = log();
+        open.connection().execute_batch(one).unwrap();
+        assert!(open.connection_at_once().is_none(), "all is copied, and the next begins the log anew");
+        open.connection().execute_batch(one).unwrap();
+        assert!(open.connection_at_once().is_some());
+        assert!(log() <= before + 2 * 4096 + 1024, "the log is used again");
     }
 }
