@@ -71,4 +71,14 @@ class Pymongo(Adapter):
         await self.users.insert_one(document(row))
 
 
-ADAPTERS = [Pymongo]
+class PymongoTransaction(Pymongo):
+    name = "pymongo-transaction"
+    note = "as pymongo, create_many in one transaction: all rows or none, as the others' databases do it and farm_db"
+    only = frozenset({"create_many"})
+
+    async def create_many(self, rows: list[dict[str, Any]]) -> None:
+        async with self.client.start_session() as session, await session.start_transaction():
+            await self.resources.insert_many([document(row) for row in rows], ordered=False, session=session)
+
+
+ADAPTERS = [Pymongo, PymongoTransaction]
