@@ -1,5 +1,5 @@
 //! `create_many` under way: records are taken in slices on the loop's thread, each read, checked and made what it will be
-//! when it is read; from [`FIRST`] rows on the database inserts them meanwhile.
+//! when it is read; from [`BATCH`] rows on the database inserts them meanwhile.
 //!
 //! Invariant: all or none. The rows stay only where `insert` was called and what it gave has ended well; `undo`, `close` and
 //! the drop before that leave none.
@@ -23,9 +23,7 @@ use crate::reply::Reply;
 use crate::repository::shaped;
 use crate::shape::Layout;
 
-/// So many rows are one statement of their own; from more on they are inserted while others are still to come.
-const FIRST: usize = 512;
-/// Rows of the batches after that.
+/// So many rows are inserted at once; of more the first are inserted while others are still to come.
 const BATCH: usize = 256;
 
 /// Where the objects of the rows come from.
@@ -128,7 +126,7 @@ impl Creation {
         match &self.feed {
             Some(feed) if self.is_end => !(self.rows.is_empty() || feed.is_over()),
             Some(feed) => self.rows.len() >= BATCH && !self.waits && !feed.is_over(),
-            None => !self.is_end && self.rows.len() == FIRST && !self.waits && matches!(self.made, Made::Now(_)),
+            None => !self.is_end && self.rows.len() == BATCH && !self.waits && matches!(self.made, Made::Now(_)),
         }
     }
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +111,34 @@ async def test_nothing_is_there_before_all_is(db: Database) -> None:
         seen.add(await users.count())
     await creating
     assert seen <= {0, 20_000}
+
+
+@pytest.mark.every_backend
+@pytest.mark.only("sqlite", "postgres", "mongodb")
+@pytest.mark.parametrize("late", [600, 3000, 9990])
+async def test_the_place_of_a_taken_key_is_told_however_many_rows_are_before_it(db: Database, late: int) -> None:
+    users = db.repository(User)
+    with pytest.raises(UniqueViolationError) as taken:
+        await users.create_many(records(10_000, late, lambda: {"id": 7, "email": "new"}))
+    assert taken.value.context["row"] == late
+    assert await users.count() == 0
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("pause", [0.5, 0.002])
+async def test_the_time_that_a_generator_takes_is_not_that_of_a_statement(url: str, pause: float) -> None:
+    """Long pauses within a batch, and short ones that make every batch late."""
+
+    def slow() -> Iterator[Any]:
+        for number, record in enumerate(records(2000)):
+            if pause < 0.1 or number in (600, 1300):
+                time.sleep(pause)
+            yield record
+
+    async with opened(url, [User], statement_timeout=0.3) as database:
+        users = database.repository(User)
+        assert len(await users.create_many(slow())) == 2000
+        assert await users.count() == 2000
 
 
 @pytest.mark.every_backend
@@ -221,8 +248,10 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 
-def test_a_generator_of_100_000_rows_needs_no_memory_beside_the_rows_returned(tmp_path: Path) -> None:
-    done = run_python(FLAT, f"sqlite:///{tmp_path / 'flat.db'}", "100000", timeout=120)
+@pytest.mark.every_backend
+@pytest.mark.only("sqlite", "postgres")
+def test_a_generator_of_100_000_rows_needs_no_memory_beside_the_rows_returned(url: str) -> None:
+    done = run_python(FLAT, url, "100000", timeout=120)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     rows = figures["after"] - figures["before"]

@@ -8,6 +8,7 @@ mod batch;
 mod capabilities;
 mod early;
 mod introspection;
+mod more;
 mod operation;
 mod rows;
 
@@ -19,6 +20,8 @@ pub use batch::Batch;
 pub use capabilities::Capabilities;
 pub use early::Early;
 pub use introspection::Introspection;
+pub use more::More;
+pub(crate) use more::Span;
 pub use operation::{Changes, Conflict, Insert, Operation, Select, SetTo, Statement, Write};
 pub use rows::{Cell, Rows};
 
@@ -180,6 +183,17 @@ pub trait Session: Send {
 
     /// Inserts rows by one compiled insert, all or none; returns the generated key of each where there is one.
     async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>>;
+
+    /// Inserts rows inside a transaction that is undone if this fails, and of `more` what is there soon enough for the same
+    /// statement; returns the generated key of each row that was taken.
+    async fn insert_more(
+        &mut self,
+        statement: Statement,
+        rows: Arc<Batch>,
+        _more: &mut More,
+    ) -> Result<Vec<Option<i64>>> {
+        self.insert(statement, rows).await
+    }
 
     /// Starts a statement whose rows come in batches of `size`.
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>>;

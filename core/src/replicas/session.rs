@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::member::Member;
 use super::{Replicas, is_loss, route};
-use crate::backend::{Access, Batch, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Access, Batch, More, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
@@ -270,6 +270,16 @@ impl Session for WriteSession {
 
     async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let outcome = self.writing().insert(statement, rows).await;
+        self.notes.ended(outcome)
+    }
+
+    async fn insert_more(
+        &mut self,
+        statement: Statement,
+        rows: Arc<Batch>,
+        more: &mut More,
+    ) -> Result<Vec<Option<i64>>> {
+        let outcome = self.writing().insert_more(statement, rows, more).await;
         self.notes.ended(outcome)
     }
 

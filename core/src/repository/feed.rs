@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Repository, Verb};
-use crate::backend::Batch;
+use crate::backend::{Batch, More};
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::schema::Relation;
@@ -29,7 +29,7 @@ pub struct Feed {
 
 /// The database's end.
 pub struct Fed {
-    batches: mpsc::Receiver<Batch>,
+    batches: More,
     ended: Arc<AtomicBool>,
 }
 
@@ -65,17 +65,6 @@ impl Feed {
     }
 }
 
-impl Fed {
-    /// All rows that are there, or the next that come; `None` at the end.
-    async fn next(&mut self) -> Option<Batch> {
-        let mut rows = self.batches.recv().await?;
-        while let Ok(more) = self.batches.try_recv() {
-            rows.append(more);
-        }
-        Some(rows)
-    }
-}
-
 impl Repository {
     /// The two ends of an insertion; `None` where all rows must be known before the first is inserted: they may name each
     /// other, or cannot be undone by themselves inside the caller's transaction.
@@ -89,13 +78,13 @@ impl Repository {
         }
         let (send, receive) = mpsc::channel(AHEAD);
         let ended = Arc::new(AtomicBool::new(false));
-        Some((Feed { batches: send, ended: Arc::clone(&ended) }, Fed { batches: receive, ended }))
+        Some((Feed { batches: send, ended: Arc::clone(&ended) }, Fed { batches: More::new(receive), ended }))
     }
 
     /// Inserts what is handed over, all or none; the key of each row where the database counts it. Needs no session before
     /// the first rows are there.
     pub async fn insert_fed(&self, mut fed: Fed, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
-        let Some(first) = fed.next().await else { return fed.check().map(|()| Vec::new()) };
+        let Some(first) = fed.batches.next().await else { return fed.check().map(|()| Vec::new()) };
         let mut unit =
             Unit::begin_whole(self.lease(Verb::CreateMany, tx).await?).await.map_err(|error| match error.kind() {
                 Kind::Unsupported => error.replacing("operator", Verb::CreateMany.name()),
@@ -111,9 +100,9 @@ impl Repository {
         while let Some(rows) = next {
             let (before, count) = (keys.len(), rows.len());
             let statement = self.shared.insertion.clone();
-            let inserted = lease.session()?.insert(statement, Arc::new(rows)).await;
+            let inserted = lease.session()?.insert_more(statement, Arc::new(rows), &mut fed.batches).await;
             keys.extend(inserted.map_err(|error| placed(error, before, count))?);
-            next = fed.next().await;
+            next = fed.batches.next().await;
         }
         fed.check().map(|()| keys)
     }

@@ -27,7 +27,7 @@ use super::rows::PostgresRows;
 use super::stream::PostgresStream;
 use super::wire::Parameter;
 use super::{insert, native};
-use crate::backend::{Batch, Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Early, Isolation, More, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -151,9 +151,14 @@ impl PostgresSession {
         self.link.as_mut().expect("the connection is present until drop")
     }
 
+    /// The deadline of one statement.
+    pub(super) fn limit(&mut self) -> Option<Duration> {
+        self.link().manager().limit()
+    }
+
     /// The connection for one statement, and the statement's deadline; to be followed by [`Self::ended`].
     pub(super) fn started(&mut self) -> Result<(&mut PgConnection, Deadline)> {
-        self.deadline = Deadline::after(self.link().manager().limit());
+        self.deadline = Deadline::after(self.limit());
         self.again()
     }
 
@@ -255,7 +260,7 @@ impl PostgresSession {
     /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
     /// the connection, another one is opened.
     async fn prove(&mut self) -> Result<()> {
-        let patience = look_within(self.link().manager().limit());
+        let patience = look_within(self.limit());
         let (connection, _) = self.started()?;
         let outcome = Deadline::within(patience).bound(connection.ping()).await;
         let outcome = self.ended(outcome);
@@ -433,7 +438,18 @@ impl Session for PostgresSession {
 
     async fn insert(&mut self, statement: Statement, rows: Arc<Batch>) -> Result<Vec<Option<i64>>> {
         let around = self.enter_write().await?;
-        let outcome = insert::insert(self, &statement, rows).await;
+        let outcome = insert::insert(self, &statement, rows, None).await;
+        self.leave(around, outcome).await
+    }
+
+    async fn insert_more(
+        &mut self,
+        statement: Statement,
+        rows: Arc<Batch>,
+        more: &mut More,
+    ) -> Result<Vec<Option<i64>>> {
+        let around = self.enter_write().await?;
+        let outcome = insert::insert(self, &statement, rows, Some(more)).await;
         self.leave(around, outcome).await
     }
 
