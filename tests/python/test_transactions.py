@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncGenerator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -101,6 +103,76 @@ async def test_a_failed_statement_leaves_the_transaction_usable(db: Database, us
             await users.update(99, {"name": "n"}, tx=tx)
         await users.create(user(3), tx=tx)
     assert await users.distinct("id") == [1, 3]
+
+
+@pytest.mark.needs("savepoints")
+async def test_a_first_write_that_fails_leaves_the_transaction_usable(db: Database, users: Repository[User]) -> None:
+    await users.create(user(1))
+    async with db.transaction() as tx:
+        for number in (2, 3):
+            assert await users.count(tx=tx) == number - 1
+            with pytest.raises(UniqueViolationError):
+                await users.create(user(1), tx=tx)
+            with pytest.raises(UniqueViolationError):
+                await users.create_many([user(9), user(1)], tx=tx)
+            await users.create(user(number), tx=tx)
+        await users.update(1, {"name": "n"}, tx=tx)
+    assert await users.distinct("id") == [1, 2, 3]
+    async with db.transaction() as tx:
+        with pytest.raises(UniqueViolationError):
+            await users.create(user(1), tx=tx)
+        assert await users.delete_many(User.id > 0, tx=tx) == 3
+        await tx.rollback()
+    assert await users.count() == 3
+    async with db.transaction() as tx, tx.transaction() as inner:
+        with pytest.raises(UniqueViolationError):
+            await users.create(user(1), tx=inner)
+        await users.create(user(4), tx=inner)
+    assert await users.count() == 4
+
+
+@pytest.fixture
+async def repeating(db: Database, url: str) -> AsyncGenerator[str]:
+    """The URL of somebody whose transactions see one moment, unless told otherwise."""
+    name = f"u{uuid.uuid4().hex}"
+    await db.execute(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD 'secret'")
+    await db.execute(f"ALTER ROLE {name} SET default_transaction_isolation = 'repeatable read'")
+    parts = urlsplit(url)
+    yield parts._replace(netloc=f"{name}:secret@{parts.netloc.rpartition('@')[2]}").geturl()
+    await db.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.only("postgres")
+@pytest.mark.parametrize("how", ["option", "default", "session"])
+async def test_a_first_write_that_fails_never_moves_the_moment_that_is_read(
+    db: Database, users: Repository[User], url: str, repeating: str, how: str
+) -> None:
+    await users.create(user(1))
+    async with opened(repeating if how == "default" else url, [User], max_size=1) as other:
+        theirs = other.repository(User)
+        if how == "session":
+            await other.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        async with other.transaction(isolation="repeatable_read" if how == "option" else None) as tx:
+            assert await theirs.count(tx=tx) == 1
+            await users.create(user(2))
+            with pytest.raises(UniqueViolationError):
+                await theirs.create(user(1), tx=tx)
+            if how == "session":
+                # Nobody knew of it, so that the moment is lost, and the transaction with it.
+                assert isinstance(await failure(theirs.count(tx=tx)), TransactionStateError)
+                await tx.rollback()
+            else:
+                assert await theirs.count(tx=tx) == 1
+
+
+@pytest.mark.only("postgres")
+async def test_a_write_that_fails_leaves_the_locks_of_the_transaction(db: Database, users: Repository[User]) -> None:
+    await users.create(user(1))
+    async with db.transaction() as tx:
+        await db.execute("SELECT id FROM users FOR UPDATE", tx=tx)
+        with pytest.raises(UniqueViolationError):
+            await users.create(user(1), tx=tx)
+        assert isinstance(await failure(db.execute("SELECT id FROM users FOR UPDATE NOWAIT")), DatabaseBusyError)
 
 
 @pytest.mark.needs("savepoints")

@@ -12,6 +12,7 @@ use sqlx_postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::dialect;
 use super::error::translate;
+use super::session::READ_COMMITTED;
 use crate::backends::sql::connecting::{in_time, unreachable};
 use crate::backends::sql::register::{Entry, Register};
 use crate::backends::sql::socket::set_up;
@@ -36,6 +37,8 @@ pub(super) struct Link {
     pub(super) connection: PgConnection,
     /// The process that serves it; 0 behind a proxy, where it changes.
     pub(super) process: i32,
+    /// Whether a transaction is [`READ_COMMITTED`] unless it is told otherwise; `false` behind a proxy, where nobody knows.
+    pub(super) reads_committed: bool,
     _entry: Option<Entry<(i32, i64)>>,
 }
 
@@ -110,14 +113,17 @@ impl Manager for Opener {
     async fn connect(&self) -> Result<Link> {
         let mut connection = self.open().await?;
         if self.is_proxied() {
-            return Ok(Link { connection, process: 0, _entry: None });
+            return Ok(Link { connection, process: 0, reads_committed: false, _entry: None });
         }
         let facts = |setting: &str| {
-            format!("SELECT pid, {BEGAN}, {setting} FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+            format!(
+                "SELECT pid, {BEGAN}, current_setting('transaction_isolation') = '{READ_COMMITTED}', {setting} \
+                 FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+            )
         };
         // A client that has gone must not leave its statement running.
         let setup = facts("set_config('client_connection_check_interval', '2s', false)");
-        let row: (i32, i64, Option<String>) =
+        let row: (i32, i64, bool, Option<String>) =
             match query_as(AssertSqlSafe(setup)).persistent(false).fetch_one(&mut connection).await {
                 Ok(row) => row,
                 // Servers before 14 and some platforms do not know the setting.
@@ -128,8 +134,8 @@ impl Manager for Opener {
                     .map_err(translate)?,
                 Err(error) => return Err(translate(error)),
             };
-        let (process, began, _) = row;
-        Ok(Link { connection, process, _entry: Some(self.open.enter((process, began))) })
+        let (process, began, reads_committed, _) = row;
+        Ok(Link { connection, process, reads_committed, _entry: Some(self.open.enter((process, began))) })
     }
 
     async fn close(&self, link: Link) {

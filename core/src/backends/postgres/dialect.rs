@@ -7,6 +7,9 @@ use crate::query::Words;
 use crate::schema::{Entity, Field, FieldType, Generated, Path};
 use crate::value::{Value, tagged};
 
+/// Ends a select whose rows nobody else may change meanwhile.
+pub(super) const ROW_LOCK: &str = " FOR UPDATE";
+
 /// PostgreSQL's SQL, in a schema or on the search path.
 pub(super) struct Postgres {
     pub(super) schema: Option<String>,
@@ -229,7 +232,7 @@ impl Dialect for Postgres {
     }
 
     fn row_lock(&self) -> &'static str {
-        " FOR UPDATE"
+        ROW_LOCK
     }
 
     fn literal(&self, kind: &FieldType, value: &Value) -> Result<String> {

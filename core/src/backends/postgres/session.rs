@@ -17,11 +17,13 @@ use sqlx_core::error::Error as SqlxError;
 use sqlx_core::executor::Executor;
 use sqlx_core::query::query_with;
 use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::row::Row as _;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::{PgArguments, PgConnection};
 use tokio::time::timeout;
 
 use super::connection::Opener;
+use super::dialect::ROW_LOCK;
 use super::error::{is_lost, is_stale_plan, is_survivable, translate};
 use super::rows::PostgresRows;
 use super::stream::PostgresStream;
@@ -39,6 +41,8 @@ use crate::value::Value;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long the server may take to stop it, or to roll back, before the connection is given up.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
+/// The isolation level in which each statement sees what is committed when it begins.
+pub(super) const READ_COMMITTED: &str = "read committed";
 /// The savepoint around one write of the caller's transaction.
 const WRITE: &str = "farm_write";
 
@@ -47,6 +51,8 @@ enum Around {
     Nothing,
     Transaction,
     Savepoint,
+    /// What began the caller's transaction, of which this is the first write.
+    Begin(String),
 }
 
 /// A connection held for one piece of work.
@@ -65,6 +71,9 @@ pub(super) struct PostgresSession {
     aborted: bool,
     /// Whether the savepoint [`WRITE`] is set.
     write_point: bool,
+    /// What begins the transaction, as long as nothing were lost if it began once more: each of its statements sees what is
+    /// committed by then, and none of them has written or locked anything.
+    begin: Option<String>,
     /// Whether the server may have closed the connection while it idled.
     doubtful: bool,
     /// Whether a write was sent outside a transaction and its answer is lost.
@@ -126,6 +135,7 @@ impl PostgresSession {
             busy: false,
             aborted: false,
             write_point: false,
+            begin: None,
             doubtful,
             unanswered: false,
             deadline: Deadline::default(),
@@ -234,6 +244,10 @@ impl PostgresSession {
         if self.whole {
             return Ok(Around::Nothing);
         }
+        self.check()?;
+        if let Some(begin) = self.begin.take() {
+            return Ok(Around::Begin(begin));
+        }
         if self.write_point {
             self.command(&format!("RELEASE SAVEPOINT {WRITE}; SAVEPOINT {WRITE}")).await?;
         } else {
@@ -252,9 +266,30 @@ impl PostgresSession {
                 self.aborted = false;
                 self.command(&format!("ROLLBACK TO SAVEPOINT {WRITE}")).await.and(Err(error))
             }
+            (Around::Begin(begin), Err(error)) if !self.busy && !self.link().is_poisoned() => {
+                self.begin_anew(begin).await.and(Err(error))
+            }
             (Around::Nothing, Err(error)) if self.unanswered => Err(unknown(&error)),
             (_, outcome) => outcome,
         }
+    }
+
+    /// Begins the transaction once more, whose first write has failed: as good as a savepoint before that, which would take
+    /// a round trip where most writes do not fail.
+    async fn begin_anew(&mut self, begin: String) -> Result<()> {
+        if std::mem::take(&mut self.aborted) {
+            let text = format!("ROLLBACK; {begin}; SHOW transaction_isolation");
+            let (connection, deadline) = self.started()?;
+            let outcome = deadline.bound(raw_sql(AssertSqlSafe(text)).fetch_all(connection)).await;
+            let level = self.ended(outcome)?.first().and_then(|row| row.try_get::<String, _>(0).ok());
+            if level.as_deref() != Some(READ_COMMITTED) {
+                // Somebody has set another default for the session: what was read may differ now.
+                self.aborted = true;
+                return Ok(());
+            }
+        }
+        self.begin = Some(begin);
+        Ok(())
     }
 
     /// Looks whether the server is still there, before something is sent that must not be sent twice; where it has closed
@@ -328,6 +363,7 @@ impl PostgresSession {
 
     /// Declares a cursor; its columns differ from stream to stream, so nothing of it is kept.
     pub(super) async fn declare(&mut self, statement: &Statement) -> Result<()> {
+        self.begin = None;
         let (connection, deadline) = self.started()?;
         let outcome = deadline.bound(fetch(connection, statement, false)).await;
         self.ended(outcome).map(|_| ())
@@ -415,6 +451,9 @@ fn begin_text(options: &TransactionOptions) -> Result<String> {
 impl Session for PostgresSession {
     async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
         let reads = statement.text.starts_with("SELECT");
+        if statement.text.ends_with(ROW_LOCK) {
+            self.begin = None;
+        }
         let around = if reads { self.enter_read().await? } else { self.enter_write().await? };
         let outcome = self.rows(&statement).await;
         Ok(Box::new(self.leave(around, outcome).await?))
@@ -481,6 +520,11 @@ impl Session for PostgresSession {
         if outcome.is_err() {
             (self.in_transaction, self.aborted) = (false, false);
         }
+        let sees_committed = match options.level()? {
+            None => !options.read_only && self.link().reads_committed,
+            Some(level) => level == Isolation::ReadCommitted,
+        };
+        self.begin = sees_committed.then_some(text);
         outcome
     }
 
@@ -526,6 +570,7 @@ impl Session for PostgresSession {
 
     async fn savepoint(&mut self, depth: usize) -> Result<()> {
         self.leave_write_point().await?;
+        self.begin = None;
         self.command(&format!("SAVEPOINT farm_{depth}")).await
     }
 
