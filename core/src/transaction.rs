@@ -287,17 +287,8 @@ pub(crate) struct Unit {
 const UNIT: usize = 0;
 
 impl Unit {
-    /// Begins a transaction, or a savepoint inside the caller's.
-    pub(crate) async fn begin(lease: Lease) -> Result<Self> {
-        Self::begin_as(lease, &TransactionOptions::default()).await
-    }
-
-    /// The same for statements of which the first that fails is the last.
-    pub(crate) async fn begin_whole(lease: Lease) -> Result<Self> {
-        Self::begin_as(lease, &TransactionOptions { whole: true, ..TransactionOptions::default() }).await
-    }
-
-    async fn begin_as(mut lease: Lease, options: &TransactionOptions) -> Result<Self> {
+    /// Begins a transaction, or a savepoint inside the caller's. The first statement that fails is the last.
+    pub(crate) async fn begin(mut lease: Lease) -> Result<Self> {
         let mut bare = false;
         if lease.is_shared() {
             match lease.session()?.savepoint(UNIT).await {
@@ -305,7 +296,7 @@ impl Unit {
                 outcome => outcome?,
             }
         } else {
-            lease.session()?.begin(options).await?;
+            lease.session()?.begin(&TransactionOptions { whole: true, ..TransactionOptions::default() }).await?;
         }
         Ok(Self { lease, open: true, bare })
     }

@@ -86,7 +86,7 @@ impl Repository {
     pub async fn insert_fed(&self, mut fed: Fed, tx: Option<&Transaction>) -> Result<Vec<Option<i64>>> {
         let Some(first) = fed.batches.next().await else { return fed.check().map(|()| Vec::new()) };
         let mut unit =
-            Unit::begin_whole(self.lease(Verb::CreateMany, tx).await?).await.map_err(|error| match error.kind() {
+            Unit::begin(self.lease(Verb::CreateMany, tx).await?).await.map_err(|error| match error.kind() {
                 Kind::Unsupported => error.replacing("operator", Verb::CreateMany.name()),
                 _ => error,
             })?;
