@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -267,3 +268,107 @@ async def test_planetscale_is_reached_over_tls_only(url: str) -> None:
     # The private server has no certificate: nothing is sent to it in the clear.
     place = urlunsplit(urlsplit(url)._replace(query="planetscale=true"))
     assert (await failure(Database(place, models=[]).connect())).code == "connection_failed"
+
+
+async def told(db: Database, work: Callable[[], Awaitable[Any]]) -> dict[str, int]:
+    """How often the server was told what by this work, on the only connection."""
+    names = ("begin", "commit", "rollback", "savepoint", "select", "update", "stmt_execute")
+
+    async def counts() -> dict[str, int]:
+        rows = await db.execute("SHOW SESSION STATUS LIKE 'Com\\_%'")
+        found = {row["Variable_name"].removeprefix("Com_"): int(row["Value"]) for row in rows}
+        return {name: found[name] for name in names}
+
+    before = await counts()
+    await work()
+    return {name: count - before[name] for name, count in (await counts()).items() if count != before[name]}
+
+
+async def test_an_update_is_one_message_and_returns_its_row(url: str) -> None:
+    async with opened(url, [Book], max_size=1) as db:
+        books = db.repository(Book)
+        book = await books.create({"title": "a"})
+
+        async def update() -> None:
+            assert (await books.update(book.id, {"$set": {"title": "b"}, "$inc": {"pages": 2}})).pages == 2
+
+        async def update_nothing() -> None:
+            assert (await failure(books.update(0, {"title": "b"}))).code == "not_found"
+
+        async def read_and_update() -> None:
+            async with db.transaction() as tx:
+                await books.get(book.id, tx=tx)
+                assert (await books.update(book.id, {"title": "c"}, tx=tx)).title == "c"
+
+        async def nothing() -> None:
+            async with db.transaction():
+                pass
+
+        # Nothing is prepared: the statements of an update are one text.
+        whole = {"begin": 1, "update": 1, "select": 1, "commit": 1}
+        assert await told(db, update) == whole
+        assert await told(db, update_nothing) == whole
+        assert await told(db, read_and_update) == {**whole, "select": 2, "stmt_execute": 1}
+        assert await told(db, nothing) == {}
+
+
+async def test_an_update_that_fails_leaves_nothing_behind(url: str) -> None:
+    async with opened(url, [Book], max_size=1) as db:
+        books = db.repository(Book)
+        await books.create({"title": "a", "shelf": "x", "pages": 1})
+        book = await books.create({"title": "b", "shelf": "y", "pages": 1})
+
+        async def collide() -> None:
+            error = await failure(books.update(book.id, {"title": "c", "shelf": "x"}))
+            assert (error.code, error.context["fields"]) == ("unique_violation", ["shelf"])
+
+        assert await told(db, collide) == {"begin": 1, "update": 1, "rollback": 1}
+        async with db.transaction() as tx:
+            assert (await failure(books.update(book.id, {"shelf": "x"}, tx=tx))).code == "unique_violation"
+            await books.update(book.id, {"title": "d"}, tx=tx)
+        found = await books.get(book.id)
+        assert (found.title, found.shelf) == ("d", "y")
+
+
+async def test_updates_of_one_row_at_once_return_each_its_own(db: Database) -> None:
+    books = db.repository(Book)
+    book = await books.create({"title": "a"})
+    rows = await asyncio.gather(*(books.update(book.id, {"$inc": {"pages": 1}}) for _ in range(100)))
+    assert sorted(row.pages for row in rows) == list(range(1, 101))
+
+
+async def test_an_update_of_any_size_returns_its_row(db: Database) -> None:
+    books = db.repository(Book)
+    book = await books.create({"title": "a"})
+    for size in (60_000, 70_000, 3_000_000):
+        text = "'\\?`é" * (size // 6)
+        row = await books.update(book.id, {"title": text})
+        assert row.title == text
+        assert (await books.get(book.id)).title == text
+
+
+class Gauge(Document, table="gauges"):
+    id: int = Field(primary_key=True)
+    level: float
+    small: int
+    big: int
+    is_on: bool
+    name: str
+
+
+async def test_an_update_returns_what_get_does_from_tables_of_others(url: str) -> None:
+    async with opened(url, [], contract="off") as db:
+        await db.execute(
+            "CREATE TABLE gauges (id INT PRIMARY KEY, level FLOAT NOT NULL, small TINYINT NOT NULL, "
+            "big BIGINT UNSIGNED NOT NULL, is_on BIT(1) NOT NULL, name VARCHAR(20) NOT NULL)"
+        )
+        await db.execute(
+            "INSERT INTO gauges VALUES (1, 0.1, -5, 9000000000000000000, b'1', ''), (2, 1e30, 7, 0, b'0', '')"
+        )
+    async with opened(url, [Gauge], contract="off", create_missing=False) as db:
+        gauges = db.repository(Gauge)
+        for id in (1, 2):
+            changed = await gauges.update(id, {"name": "it's `?`"})
+            assert changed == await gauges.get(id)
+        # Single precision as it is, not the six digits that the server writes.
+        assert changed.level == struct.unpack("f", struct.pack("f", 1e30))[0]

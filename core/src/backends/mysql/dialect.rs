@@ -38,7 +38,16 @@ impl Mysql {
 }
 
 pub(super) fn quote(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
+    let mut quoted = String::with_capacity(name.len() + 2);
+    quoted.push('`');
+    for part in name.split_inclusive('`') {
+        quoted.push_str(part);
+        if part.ends_with('`') {
+            quoted.push('`');
+        }
+    }
+    quoted.push('`');
+    quoted
 }
 
 /// Text in quotes, where a backslash escapes.

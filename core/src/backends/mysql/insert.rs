@@ -25,6 +25,8 @@ const INSERT: &str = "farm_insert";
 /// What writes of an entity need beside their text.
 pub(super) struct WritePlan {
     pub(super) entity: String,
+    /// Whether the statement is an update and a select.
+    pub(super) is_pair: bool,
     /// The fields of each unique index, by its name.
     indexes: Vec<(String, Vec<String>)>,
     columns: Vec<(String, FieldType)>,
@@ -35,7 +37,20 @@ pub(super) struct WritePlan {
 }
 
 impl WritePlan {
+    /// What an insert needs.
     pub(super) fn new(dialect: &Mysql, entity: &Entity) -> Self {
+        let quoted: Vec<_> = entity.fields.iter().map(|field| quote(&field.name)).collect();
+        let counted = entity.fields.iter().position(|field| field.generated == Some(Generated::AutoIncrement));
+        Self {
+            columns: entity.fields.iter().map(|field| (field.name.clone(), field.kind.clone())).collect(),
+            into: format!("INSERT INTO {} ({}) VALUES ", dialect.table(&entity.name), quoted.join(", ")),
+            counted: counted.map(|position| (position, quote(&entity.fields[position].name))),
+            ..Self::of_update(entity, false)
+        }
+    }
+
+    /// What an update needs, which is made for each.
+    pub(super) fn of_update(entity: &Entity, is_pair: bool) -> Self {
         let name = |position: usize| entity.fields[position].name.clone();
         let names = |positions: &[usize]| positions.iter().map(|position| name(*position)).collect::<Vec<_>>();
         let key = ("PRIMARY".to_owned(), names(&entity.key));
@@ -43,14 +58,13 @@ impl WritePlan {
             let columns: Vec<_> = index.fields.iter().map(|part| part.path.column).collect();
             (index.name.clone(), names(&columns))
         });
-        let quoted: Vec<_> = entity.fields.iter().map(|field| quote(&field.name)).collect();
-        let counted = entity.fields.iter().position(|field| field.generated == Some(Generated::AutoIncrement));
         Self {
             entity: entity.name.clone(),
+            is_pair,
             indexes: [key].into_iter().chain(unique).collect(),
-            columns: entity.fields.iter().map(|field| (field.name.clone(), field.kind.clone())).collect(),
-            into: format!("INSERT INTO {} ({}) VALUES ", dialect.table(&entity.name), quoted.join(", ")),
-            counted: counted.map(|position| (position, quote(&entity.fields[position].name))),
+            columns: Vec::new(),
+            into: String::new(),
+            counted: None,
         }
     }
 

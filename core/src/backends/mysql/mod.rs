@@ -10,6 +10,7 @@ mod info;
 mod insert;
 mod introspect;
 mod native;
+mod pair;
 mod rows;
 mod session;
 mod stream;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 
 use self::connection::{Opener, is_sharded};
 use self::insert::WritePlan;
+use self::pair::update_and_read;
 use self::session::MysqlSession;
 use self::values::stored_decimal;
 use crate::backend::{Access, Backend, Capabilities, Introspection, Operation, Position, Session, Statement};
@@ -108,13 +110,19 @@ impl Backend for Mysql {
     }
 
     fn compile(&self, operation: &Operation<'_>) -> Result<Statement> {
-        let mut statement = compile(&self.dialect, operation)?;
-        let written = match operation {
-            Operation::Insert(insert) => Some(insert.entity),
-            Operation::Update(write, _) => Some(write.entity),
-            _ => None,
+        let (mut statement, plan) = match operation {
+            Operation::Insert(insert) => {
+                (compile(&self.dialect, operation)?, WritePlan::new(&self.dialect, insert.entity))
+            }
+            Operation::Update(write, changes) if write.returning => {
+                (update_and_read(&self.dialect, write, changes)?, WritePlan::of_update(write.entity, true))
+            }
+            Operation::Update(write, _) => {
+                (compile(&self.dialect, operation)?, WritePlan::of_update(write.entity, false))
+            }
+            _ => return compile(&self.dialect, operation),
         };
-        statement.native = written.map(|entity| Arc::new(WritePlan::new(&self.dialect, entity)) as _);
+        statement.native = Some(Arc::new(plan));
         Ok(statement)
     }
 

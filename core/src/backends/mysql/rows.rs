@@ -8,7 +8,7 @@ use sqlx_core::type_info::TypeInfo;
 use sqlx_core::value::ValueRef;
 use sqlx_mysql::{MySql, MySqlRow};
 
-use super::values::{date, date_time, decimal_text, integer, time};
+use super::values::{binary_moment, date, date_time, decimal_text, integer, time};
 use crate::backend::{Cell, Rows};
 use crate::backends::sql::compact;
 use crate::error::{Error, Result};
@@ -72,6 +72,45 @@ impl MysqlRows {
                     self.block.extend_from_slice(decimal_text(text).as_bytes());
                 }
                 // MySQL's own type puts blanks where we have none.
+                FieldType::List(_) => compact(bytes, &mut self.block),
+                _ => self.block.extend_from_slice(bytes),
+            }
+            self.cells.push(Some((start, self.block.len())));
+        }
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+impl MysqlRows {
+    /// Copies one row of the text protocol in, whose first column is none of ours: the driver takes a row that begins with
+    /// 16 MiB for the end.
+    pub(super) fn push_text(&mut self, row: &MySqlRow) -> Result<()> {
+        for (column, kind) in self.kinds.iter().enumerate() {
+            let Some(bytes) = raw(row, column + 1)? else {
+                self.cells.push(None);
+                continue;
+            };
+            let start = self.block.len();
+            let text = || std::str::from_utf8(bytes).map_err(|_| wrong(kind));
+            match kind {
+                FieldType::Int => {
+                    let number: i64 = text()?.parse().map_err(|_| wrong(kind))?;
+                    self.block.extend_from_slice(&number.to_le_bytes());
+                }
+                FieldType::Float => {
+                    let number: f64 = text()?.parse().map_err(|_| wrong(kind))?;
+                    self.block.extend_from_slice(&number.to_le_bytes());
+                }
+                // `BIT(1)` has no digits here either.
+                FieldType::Bool => match bytes {
+                    [digit] => self.block.push(digit & !b'0'),
+                    _ => return Err(wrong(kind)),
+                },
+                FieldType::DateTime | FieldType::Date | FieldType::Time => {
+                    self.block.extend(binary_moment(text()?).ok_or_else(|| wrong(kind))?);
+                }
+                FieldType::Decimal => self.block.extend_from_slice(decimal_text(text()?).as_bytes()),
                 FieldType::List(_) => compact(bytes, &mut self.block),
                 _ => self.block.extend_from_slice(bytes),
             }

@@ -30,13 +30,14 @@ use super::insert::WritePlan;
 use super::rows::MysqlRows;
 use super::stream::MysqlStream;
 use super::values::Parameter;
-use super::{insert, native};
+use super::{insert, native, pair};
 use crate::backend::{Batch, Early, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, look_within, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
 use crate::runtime;
 use crate::schema::FieldType;
+use crate::transaction::may_repeat;
 use crate::value::Value;
 
 /// How long a statement that nobody waits for may still run before the server is asked to stop it.
@@ -61,6 +62,8 @@ pub(super) enum Request {
     Statement(Box<Statement>, bool),
     /// Commands without parameters.
     Command(String),
+    /// An update and a select of its row, in a transaction of their own or in the caller's.
+    Pair(String, Arc<[FieldType]>, bool),
     /// A statement of the user.
     Native(String, Vec<Value>),
 }
@@ -71,6 +74,7 @@ impl Request {
         match self {
             Self::Statement(statement, _) => !statement.text.starts_with("SELECT"),
             Self::Command(_) => false,
+            Self::Pair(..) => true,
             Self::Native(text, _) => !native::is_question(text),
         }
     }
@@ -91,6 +95,7 @@ async fn perform(connection: &mut MySqlConnection, request: Request) -> Outcome<
             let nothing: Arc<[FieldType]> = Arc::new([]);
             Ok(Answer::Rows(Fetched { rows: Ok(MysqlRows::new(&nothing)), affected, last_id }))
         }
+        Request::Pair(text, kinds, alone) => pair::run(connection, text, &kinds, alone).await.map(Answer::Rows),
         Request::Native(text, parameters) => native::run(connection, text, &parameters).await.map(Answer::Native),
     }
 }
@@ -112,6 +117,8 @@ pub(super) struct MysqlSession {
     /// Whether the database was closed over this session.
     closed: Arc<AtomicBool>,
     in_transaction: bool,
+    /// What begins the transaction, until its first statement: a transaction without one costs no message.
+    unsent: Option<String>,
     /// Whether the server has rolled the transaction back by itself.
     aborted: bool,
     /// Whether the server may have closed the connection while it idled.
@@ -149,7 +156,7 @@ async fn fetch(connection: &mut MySqlConnection, statement: &Statement, persiste
 }
 
 /// Brings a connection to rest whose statement was left, or gives it up.
-async fn settle(mut running: Running, id: Identity, manager: Arc<Opener>, rollback: bool) {
+async fn settle(mut running: Running, id: Identity, manager: Arc<Opener>) {
     let link = match timeout(PATIENCE, &mut running).await {
         Ok((link, _)) => Some(link),
         Err(_) => match timeout(LAST_CHANCE, manager.cancel(id.0)).await {
@@ -157,9 +164,10 @@ async fn settle(mut running: Running, id: Identity, manager: Arc<Opener>, rollba
             _ => None,
         },
     };
-    // A connection that is dropped with its statement is poisoned, and so closed.
+    // A connection that is dropped with its statement is poisoned, and so closed. A pair that was stopped may have begun a
+    // transaction of its own.
     if let Some(link) = link {
-        rest(link, rollback).await;
+        rest(link, true).await;
     }
 }
 
@@ -186,7 +194,8 @@ impl MysqlSession {
     pub(super) fn new(link: Pooled<Opener>, closed: &Arc<AtomicBool>) -> Self {
         let doubtful = link.is_doubtful();
         let (closed, deadline) = (Arc::clone(closed), Deadline::default());
-        Self { place: Place::Here(link), closed, in_transaction: false, aborted: false, doubtful, deadline }
+        let place = Place::Here(link);
+        Self { place, closed, in_transaction: false, unsent: None, aborted: false, doubtful, deadline }
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
@@ -234,9 +243,29 @@ impl MysqlSession {
         self.place = Place::Here(link);
     }
 
-    /// Sends a request; it goes to its end, whoever waits for it. The answer is waited for until the deadline of one
-    /// statement.
+    /// Sends a request, behind what begins its transaction; it goes to its end, whoever waits for it. The answer is waited
+    /// for until the deadline of one statement.
     pub(super) async fn ask(&mut self, request: Request) -> Result<Outcome<Answer>> {
+        self.start().await?;
+        self.ask_now(request).await
+    }
+
+    /// Begins the transaction on the server, where that was not done yet.
+    async fn start(&mut self) -> Result<()> {
+        let Some(text) = self.unsent.clone() else { return Ok(()) };
+        let mut outcome = self.ask_now(Request::Command(text.clone())).await;
+        if self.is_lost() && !self.closed.load(Ordering::Acquire) && !self.deadline.is_over() {
+            // Nothing was done on the connection that is lost.
+            self.reconnect().await?;
+            outcome = self.ask_now(Request::Command(text)).await;
+        }
+        outcome?.map_err(|error| translate(error, None))?;
+        self.unsent = None;
+        Ok(())
+    }
+
+    /// Sends a request as it is.
+    async fn ask_now(&mut self, request: Request) -> Result<Outcome<Answer>> {
         self.deadline = Deadline::after(self.link()?.manager().limit());
         if self.doubtful && !self.in_transaction && request.writes() {
             self.prove().await?;
@@ -325,6 +354,36 @@ impl MysqlSession {
         }
     }
 
+    /// Changes the row of a key and returns it as it is then. One that lost against another transaction is tried again.
+    async fn update_and_read(&mut self, statement: &Statement, plan: &WritePlan) -> Result<MysqlRows> {
+        let alone = !self.in_transaction;
+        let pair = pair::with_constants(statement)?;
+        let text = if alone { format!("START TRANSACTION; {pair}; COMMIT") } else { pair };
+        let mut attempt = 0;
+        loop {
+            let request = Request::Pair(text.clone(), Arc::clone(&statement.kinds), alone);
+            let outcome = self.ask(request).await?;
+            if !alone && outcome.as_ref().is_err_and(is_lost) {
+                // The transaction ends with its connection, which may have the update and not the row.
+                self.place = Place::Lost;
+            }
+            let error = match outcome.map_err(|error| translate(error, Some(plan))) {
+                Ok(Answer::Rows(fetched)) => return fetched.rows,
+                Ok(Answer::Native(_)) => Error::internal("mysql: an answer of another kind"),
+                Err(error) => error,
+            };
+            if !alone {
+                return Err(error);
+            }
+            // What failed may have begun.
+            self.in_transaction = true;
+            self.rollback().await?;
+            if !may_repeat(&error, &mut attempt).await {
+                return Err(error);
+            }
+        }
+    }
+
     /// Executes commands without parameters.
     pub(super) async fn command(&mut self, text: impl Into<String>) -> Result<()> {
         let outcome = self.ask(Request::Command(text.into())).await?;
@@ -353,9 +412,9 @@ impl Drop for MysqlSession {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.place, Place::Away) {
             Place::Running(running, id, manager) => {
-                runtime::handle().spawn(settle(running, id, manager, self.in_transaction));
+                runtime::handle().spawn(settle(running, id, manager));
             }
-            Place::Here(link) if self.in_transaction && !link.is_poisoned() => {
+            Place::Here(link) if self.in_transaction && self.unsent.is_none() && !link.is_poisoned() => {
                 runtime::handle().spawn(rest(link, true));
             }
             Place::Here(_) | Place::Away | Place::Lost => {}
@@ -382,6 +441,9 @@ fn begin_text(options: &TransactionOptions, notices_conflicts: bool) -> Result<S
 #[async_trait]
 impl Session for MysqlSession {
     async fn query(&mut self, statement: Statement) -> Result<Box<dyn Rows>> {
+        if let Some(plan) = WritePlan::of(&statement).filter(|plan| plan.is_pair) {
+            return Ok(Box::new(self.update_and_read(&statement, &plan).await?));
+        }
         Ok(Box::new(self.fetch(statement, true).await?.rows?))
     }
 
@@ -398,7 +460,8 @@ impl Session for MysqlSession {
         insert::insert(self, &statement, &rows).await
     }
 
-    async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+    async fn stream(mut self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
+        self.start().await?;
         Ok(Box::new(MysqlStream::open(self, statement, size)?))
     }
 
@@ -412,22 +475,18 @@ impl Session for MysqlSession {
 
     async fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
         let text = begin_text(options, self.link()?.notices_conflicts)?;
-        // Set before: if the caller goes away in between, the drop rolls back what may have begun.
-        self.in_transaction = true;
-        let mut outcome = self.command(text.as_str()).await;
-        if self.is_lost() && !self.closed.load(Ordering::Acquire) && !self.deadline.is_over() {
-            // Nothing was done on the connection that is lost.
-            self.reconnect().await?;
-            outcome = self.command(text).await;
-        }
-        self.in_transaction = outcome.is_ok();
-        outcome
+        (self.in_transaction, self.unsent) = (true, Some(text));
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<()> {
         if let Err(error) = self.check() {
             self.rollback().await?;
             return Err(error);
+        }
+        if self.unsent.take().is_some() {
+            self.in_transaction = false;
+            return Ok(());
         }
         let outcome = self.command("COMMIT").await;
         if self.is_lost() {
@@ -440,15 +499,16 @@ impl Session for MysqlSession {
 
     async fn rollback(&mut self) -> Result<()> {
         self.aborted = false;
+        let never_begun = self.unsent.take().is_some();
         if matches!(self.place, Place::Running(..))
             && let Place::Running(running, id, manager) = std::mem::replace(&mut self.place, Place::Away)
         {
             // What was cancelled in the middle is brought to rest by the same task that a drop starts.
-            runtime::handle().spawn(settle(running, id, manager, true));
+            runtime::handle().spawn(settle(running, id, manager));
             self.in_transaction = false;
             return Ok(());
         }
-        if self.is_lost() {
+        if never_begun || self.is_lost() {
             // The server ends the transaction with the connection.
             self.in_transaction = false;
             return Ok(());

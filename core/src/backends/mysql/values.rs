@@ -130,6 +130,22 @@ pub(super) fn time(bytes: &[u8]) -> Option<Time> {
     Time::from_clock(clock(6)?, clock(7)?, clock(8)?, micro).ok()
 }
 
+/// A `DATETIME`, `DATE` or `TIME` of the text protocol as the binary one has it; `None` for what is no time of day.
+pub(super) fn binary_moment(text: &str) -> Option<Vec<u8>> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let micro: u32 = format!("{fraction:0<6}").parse().ok()?;
+    let mut binary = match whole.split_once('-') {
+        Some((year, _)) => [&[11], year.parse::<u16>().ok()?.to_le_bytes().as_slice()].concat(),
+        None => vec![12, 0, 0, 0, 0, 0],
+    };
+    let parts = whole.split(['-', ' ', ':']).skip(usize::from(binary.len() == 3));
+    for part in parts {
+        binary.push(part.parse().ok()?);
+    }
+    binary.extend(micro.to_le_bytes());
+    Some(binary)
+}
+
 /// An integer of any size, its sign as its type says; `None` beyond 64 bits with a sign.
 pub(super) fn integer(bytes: &[u8], unsigned: bool) -> Option<i64> {
     Some(match (bytes.len(), unsigned) {
@@ -149,6 +165,24 @@ pub(super) fn integer(bytes: &[u8], unsigned: bool) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::value::{format_decimal, parse_decimal};
+
+    #[test]
+    fn moments_are_the_same_in_both_protocols() {
+        let binary = |text| binary_moment(text).unwrap();
+        for text in ["2024-01-31 12:00:07.000001", "0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999"] {
+            let expected = format!("{}Z", text.replace(' ', "T")).parse().ok();
+            assert_eq!(date_time(&binary(text)), expected, "{text}");
+        }
+        assert_eq!(date_time(&binary("2024-01-31 12:00:07.25")), "2024-01-31T12:00:07.250000Z".parse().ok());
+        assert_eq!(date_time(&binary("2024-01-31 12:00:07")), "2024-01-31T12:00:07Z".parse().ok());
+        assert_eq!(date(&binary("2024-02-29")), "2024-02-29".parse().ok());
+        assert_eq!(time(&binary("23:59:59.5")), "23:59:59.500000".parse().ok());
+        assert_eq!([date(&binary("0000-00-00")), date(&binary("2023-02-29"))], [None, None]);
+        assert_eq!(time(&binary("24:00:00")), None);
+        for text in ["", "x", "-10:00:00", "838:59:59", "2024-01-31 12:00:07.x"] {
+            assert_eq!(binary_moment(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn decimals_lose_their_zeros_or_are_refused() {
