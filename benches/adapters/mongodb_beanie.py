@@ -10,6 +10,7 @@ from beanie.operators import Set
 from pymongo import AsyncMongoClient
 
 from ..contract import Adapter, Target
+from .mongodb_pymongo import PROMISE
 
 SET: Any = Set
 
@@ -78,7 +79,7 @@ class Beanie(Adapter):
         await ResourceDocument.find_one(ResourceDocument.id == id).update(SET(changes))
 
     async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
-        async with self.client.start_session() as session, await session.start_transaction():
+        async with self.client.start_session() as session, await session.start_transaction(**PROMISE):
             row = await ResourceDocument.get(id, session=session)
             one = ResourceDocument.find_one(ResourceDocument.id == id, session=session)
             await one.update(SET(changes), session=session)

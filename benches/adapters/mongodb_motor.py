@@ -7,7 +7,7 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from ..contract import Target
-from .mongodb_pymongo import Pymongo, resource
+from .mongodb_pymongo import PROMISE, Pymongo, resource
 
 
 class Motor(Pymongo):
@@ -21,7 +21,7 @@ class Motor(Pymongo):
         self.client.close()
 
     async def transaction(self, id: str, changes: dict[str, Any]) -> Any:
-        async with await self.client.start_session() as session, session.start_transaction():
+        async with await self.client.start_session() as session, session.start_transaction(**PROMISE):
             found = await self.resources.find_one({"_id": id}, session=session)
             await self.resources.update_one({"_id": id}, {"$set": changes}, session=session)
         return resource(found)

@@ -7,6 +7,8 @@ const row = (found) => {
   return { id: _id, ...rest };
 };
 const document = ({ id, ...rest }) => ({ _id: id, ...rest });
+// What farm_db's transactions promise, and MongoDB's manual advises: most members have what was committed.
+const promise = { readConcern: { level: "snapshot" }, writeConcern: { w: "majority" } };
 
 class Mongodb {
   name = "mongodb";
@@ -43,7 +45,7 @@ class Mongodb {
         const found = row(await this.resources.findOne({ _id: id }, { session }));
         await this.resources.updateOne({ _id: id }, { $set: changes }, { session });
         return found;
-      }),
+      }, promise),
     );
   }
   insertUser(one) {

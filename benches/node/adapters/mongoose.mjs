@@ -1,6 +1,8 @@
 // Mongoose: hydrated documents, and plain objects by `lean()`.
 import mongoose from "mongoose";
 
+// As in mongodb.mjs.
+const promise = { readConcern: { level: "snapshot" }, writeConcern: { w: "majority" } };
 const withId = (_, { _id, ...rest }) => ({ id: _id, ...rest });
 const options = { versionKey: false, autoIndex: false, autoCreate: false, toJSON: { transform: withId } };
 const resourceSchema = new mongoose.Schema(
@@ -60,7 +62,7 @@ class Mongoose {
       const found = await this.Resource.findById(id).session(session).exec();
       await this.Resource.updateOne({ _id: id }, { $set: changes }).session(session).exec();
       return found;
-    });
+    }, promise);
   }
   insertUser(one) {
     return this.User.create(document(one));

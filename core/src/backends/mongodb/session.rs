@@ -328,6 +328,8 @@ impl Session for MongoSession {
         let starting = on_runtime(async move {
             let mut session = store.client.start_session().await?;
             let transaction = session.start_transaction();
+            // Whatever the url says for single writes: behind a commit that one member alone has acknowledged the next
+            // snapshot may be older than it, once in some thousand times of 16 at once.
             let transaction = transaction.read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority());
             transaction.await?;
             Ok(Box::new(session))
