@@ -55,6 +55,11 @@ impl Batch {
         self.len() == 0
     }
 
+    /// About how many bytes it is.
+    pub(crate) fn weight(&self) -> usize {
+        self.parts.len() * size_of::<Part>() + self.arena.len()
+    }
+
     /// Adds a cell.
     pub fn push(&mut self, value: Value) {
         let part = match value {

@@ -169,15 +169,16 @@ pub(super) fn parameter(kind: &FieldType, cell: Cell<'_>) -> Result<Value> {
     cell.to_value()
 }
 
-/// Rows from this number on are written as text or bytes by a thread of the runtime, so that the host's goes on meanwhile.
-const MANY: usize = 256;
+/// Rows of about as many bytes are written as text or bytes by a thread of the runtime, so that the host's goes on meanwhile;
+/// fewer take less than a tenth of a millisecond, and another thread would take the processor from the server.
+const MUCH: usize = 1 << 18;
 
 /// What `write` makes of rows.
 pub(super) async fn written<T: Send + 'static>(
     rows: &Arc<Batch>,
     write: impl FnOnce(&Batch) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    if rows.len() < MANY {
+    if rows.weight() < MUCH {
         return write(rows);
     }
     let rows = Arc::clone(rows);
