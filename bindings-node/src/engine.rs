@@ -13,13 +13,12 @@ use napi_derive::napi;
 
 use crate::completion::{Outcome, promise};
 use crate::error::to_napi;
-use crate::gets::NativeGets;
 use crate::reply;
+use crate::repository::NativeRepository;
 use crate::stream::NativeStream;
-use crate::transaction::NativeTransaction;
+use crate::transaction::{NativeTransaction, Tx, transaction};
 
 type Promise = napi::Result<PromiseRaw<'static, ()>>;
-type Tx<'a> = Option<&'a NativeTransaction>;
 
 /// One database: its configuration, contract, pool and state. Collected, it closes its connections.
 #[napi]
@@ -27,10 +26,6 @@ pub struct Engine {
     database: Database,
     /// Those that were used; each has its statements compiled.
     repositories: RefCell<HashMap<String, Repository>>,
-}
-
-fn transaction(tx: Tx<'_>) -> Option<farm_db_core::Transaction> {
-    tx.map(|tx| tx.inner().clone())
 }
 
 impl Engine {
@@ -209,10 +204,10 @@ impl Engine {
         })
     }
 
-    /// Gets of an entity.
-    #[napi(catch_unwind)]
-    pub fn gets(&self, entity: String) -> napi::Result<NativeGets> {
-        self.repository(&entity).map(NativeGets::new).map_err(|error| to_napi(&error))
+    /// What of an entity goes another way than `call`.
+    #[napi(js_name = "repository", catch_unwind)]
+    pub fn native_repository(&self, entity: String) -> napi::Result<NativeRepository> {
+        self.repository(&entity).map(NativeRepository::new).map_err(|error| to_napi(&error))
     }
 
     /// Calls a verb of an entity; `raw` leaves the rows as the core writes them.

@@ -5,10 +5,13 @@
 //! JavaScript: it hands its outcome to [`completion`]. Not for: anything that is true of a database.
 
 mod completion;
+mod creation;
 mod engine;
 mod error;
-mod gets;
+mod intake;
 mod reply;
+mod repository;
 mod stream;
 pub mod tables;
 mod transaction;
+mod transcribe;

@@ -43,7 +43,7 @@ pub(crate) fn batch(found: Option<&RowSet>) -> Result<Vec<u8>> {
 
 /// A cell as JavaScript reads it by the type of its field: a moment of whole milliseconds, which nearly all are, is their
 /// number since 1970; anything else is tagged JSON.
-fn write_cell(field: &Field, cell: Cell<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_cell(field: &Field, cell: Cell<'_>, out: &mut Vec<u8>) {
     match cell {
         Cell::DateTime(moment) if matches!(field.kind, FieldType::DateTime) && moment.micros() % 1000 == 0 => {
             tagged::write(&Value::Int(moment.micros() / 1000), out);

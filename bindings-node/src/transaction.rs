@@ -13,13 +13,17 @@ pub struct NativeTransaction {
     inner: Transaction,
 }
 
+/// What a call may be part of.
+pub(crate) type Tx<'a> = Option<&'a NativeTransaction>;
+
+/// The core's transaction of a call.
+pub(crate) fn transaction(tx: Tx<'_>) -> Option<Transaction> {
+    tx.map(|tx| tx.inner.clone())
+}
+
 impl NativeTransaction {
     pub(crate) fn new(inner: Transaction) -> Self {
         Self { inner }
-    }
-
-    pub(crate) fn inner(&self) -> &Transaction {
-        &self.inner
     }
 }
 

@@ -106,6 +106,11 @@ export async function calls(db: Database): Promise<void> {
   await rows.create({ count: 1 });
   // @ts-expect-error no such field
   await rows.create({ name: "a", nme: "b" });
+  expectTypeOf(await rows.createMany([{ name: "a" }])).toEqualTypeOf<Everything[]>();
+  await rows.createMany(new Set([{ name: "a" }]));
+  await rows.createMany(rows.stream());
+  // @ts-expect-error `name` is missing
+  await rows.createMany([{ count: 1 }]);
 
   await rows.update("a", { name: "b", rating: undefined });
   await rows.update("a", { $inc: { count: 1, price: new Decimal("0.1") }, $push: { tags: "x" } });

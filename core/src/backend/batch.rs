@@ -103,6 +103,12 @@ impl Batch {
         written
     }
 
+    /// Adds a cell of this tagged JSON.
+    pub fn push_json_text(&mut self, json: &str) {
+        let (start, length) = self.store(json.as_bytes());
+        self.parts.push(Part::Json(start, length));
+    }
+
     /// Puts a value in the place of a cell.
     pub fn set(&mut self, row: usize, column: usize, value: Value) {
         self.push(value);

@@ -22,15 +22,33 @@ export interface NativeEngine {
   stats(): Promise<Buffer>;
   introspect(): Promise<Buffer>;
   execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Buffer>;
-  gets(entity: string): NativeGets;
+  repository(entity: string): NativeRepository;
   call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Buffer>;
   begin(isolation: string | null, readOnly: boolean): Promise<NativeTransaction>;
   stream(entity: string, query: string, batch: number, tx: NativeTransaction | null): Promise<NativeStream>;
 }
 
-/** Gets outside transactions: the JSON of a list of one row, itself where it could be read at once. @internal */
-export interface NativeGets {
+/** What goes another way than `call`. @internal */
+export interface NativeRepository {
+  /** Outside transactions: the JSON of a list of one row, itself where it could be read at once. */
   get(id: string, isJson: boolean): string | Promise<string>;
+  /** Inserts the rows of a JSON list; what the core has made of them, see {@link NativeCreation.made}. */
+  create(rows: string, tx: NativeTransaction | null): Promise<string>;
+  creation(tx: NativeTransaction | null): NativeCreation;
+}
+
+/** Rows that are inserted while others are still to come. @internal */
+export interface NativeCreation {
+  /** Hands the rows of a JSON list over; whether there is room for more. */
+  take(rows: string): boolean;
+  /** Waits for room; whether to go on, which is not so where the insertion has failed. */
+  room(): Promise<Buffer>;
+  /** Ends well, once all were taken: the rows are there. */
+  insert(): Promise<Buffer>;
+  /** Of a slice: a JSON object of the fields that are not as they were handed over, a list of the values of each; or nothing. */
+  made(slice: number): string;
+  /** Ends badly: no row is there. */
+  undo(): Promise<Buffer>;
 }
 
 /** @internal */

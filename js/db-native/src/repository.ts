@@ -1,4 +1,5 @@
 /** Repositories: one method a verb of the core. */
+import { createRow, createRows, type Records } from "./creation.js";
 import type { Database } from "./database.js";
 import { FarmDbError } from "./error.js";
 import type { Conditions, Include, Included, Infer, InferInput, InferKey, Simplify } from "./model/infer.js";
@@ -7,7 +8,7 @@ import { ANY, type Members, membersAmong, type Shape } from "./model/shape.js";
 import {
   awaited,
   type NativeEngine,
-  type NativeGets,
+  type NativeRepository,
   type NativeStream,
   type NativeTransaction,
   parse,
@@ -32,7 +33,7 @@ import { Transaction } from "./transaction.js";
 import { resolve, writeFilter } from "./wire/filter.js";
 import { Arguments, type QueryParts, writeFields, writeSort } from "./wire/query.js";
 import { readAny, rowReader, valueReader } from "./wire/reader.js";
-import { writeFree, writeMembers, writeRecord, writeValue } from "./wire/record.js";
+import { writeFree, writeKey, writeRecord, writeValue } from "./wire/record.js";
 import { writeArrayFilters, writeUpdate } from "./wire/update.js";
 import { Place } from "./wire/writer.js";
 
@@ -58,7 +59,7 @@ export class Repository<M extends Model> {
   readonly #engine: NativeEngine;
   readonly #members: Members;
   readonly #tx: Transaction | undefined;
-  #gets: NativeGets | undefined;
+  #native: NativeRepository | undefined;
 
   /** @internal */
   constructor(database: Database, engine: NativeEngine, model: M, tx?: Transaction) {
@@ -76,13 +77,22 @@ export class Repository<M extends Model> {
 
   /** Stores a new row and returns it as it is stored. */
   async create(record: InferInput<M>, options: CallOptions = {}): Promise<Row<M>> {
-    return this.#row("create", new Arguments().add("record", writeRecord(record, this.#members)), options);
+    return createRow(this.#own(), this.#transaction(options), this.#members, record);
   }
 
-  /** Stores new rows, all or none. */
-  async createMany(records: readonly InferInput<M>[], options: CallOptions = {}): Promise<Row<M>[]> {
-    const json = `[${Array.from(records, (record) => writeRecord(record, this.#members)).join(",")}]`;
-    return this.#rows("create_many", new Arguments().add("records", json), options);
+  /**
+   * Stores new rows, all or none, and returns them as they are stored.
+   *
+   * The records are taken in slices, between which the event loop goes on: do not change them before the promise is
+   * settled. Of many, the first are inserted while the next are taken, so that a generator of any length needs no memory
+   * beside the rows that are returned.
+   *
+   * ```ts
+   * await resources.createMany(lines.map(parse));
+   * ```
+   */
+  async createMany(records: Records<InferInput<M>>, options: CallOptions = {}): Promise<Row<M>[]> {
+    return createRows(this.#own(), this.#transaction(options), this.#members, records);
   }
 
   /** The row of this key; refused with `not_found` where there is none. */
@@ -98,8 +108,7 @@ export class Repository<M extends Model> {
     const key = isText ? id : this.#key(id);
     let json: string | Promise<string>;
     try {
-      this.#gets ??= this.#engine.gets(this.model.table);
-      json = this.#gets.get(key, !isText);
+      json = this.#own().get(key, !isText);
       if (typeof json !== "string") json = await json;
     } catch (error) {
       throw rebuilt(error);
@@ -177,7 +186,7 @@ export class Repository<M extends Model> {
     const query = this.#query(filter, options).toString();
     const batch = options.batch ?? 256;
     const stream: NativeStream = await awaited(() =>
-      this.#engine.stream(this.model.table, query, batch, this.#native(options)),
+      this.#engine.stream(this.model.table, query, batch, this.#transaction(options)),
     );
     const read = rowReader<Picked<M, K>>(this.#members);
     try {
@@ -334,12 +343,21 @@ export class Repository<M extends Model> {
     return valueReader(ANY)(await parsed(() => this.#call("explain", this.#query(filter, options), options))) as never;
   }
 
-  #native(options: CallOptions): NativeTransaction | null {
+  #transaction(options: CallOptions): NativeTransaction | null {
     return Transaction.native(options.tx ?? this.#tx, this.#database);
   }
 
+  #own(): NativeRepository {
+    try {
+      this.#native ??= this.#engine.repository(this.model.table);
+      return this.#native;
+    } catch (error) {
+      throw rebuilt(error);
+    }
+  }
+
   #call(verb: string, args: Arguments, options: CallOptions, raw = false): Promise<Buffer> {
-    return this.#engine.call(this.model.table, verb, args.toString(), this.#native(options), raw);
+    return this.#engine.call(this.model.table, verb, args.toString(), this.#transaction(options), raw);
   }
 
   async #rows<R>(verb: string, args: Arguments, options: CallOptions): Promise<R[]> {
@@ -388,7 +406,7 @@ export class Repository<M extends Model> {
   #key(id: unknown): string {
     const place = new Place("invalid_query");
     const isComposite = typeof id === "object" && id !== null && Object.getPrototypeOf(id) === Object.prototype;
-    if (isComposite) return writeMembers(id as Record<string, unknown>, this.#members, place, false);
+    if (isComposite) return writeKey(id as Record<string, unknown>, this.#members, place);
     return place.at("id", () => writeValue(id, ANY, place));
   }
 

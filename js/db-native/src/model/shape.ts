@@ -3,7 +3,7 @@
  * stored names at every depth.
  */
 import { FarmDbError } from "../error.js";
-import type { Default, FieldDefinition, Kind } from "./definition.js";
+import type { FieldDefinition, Kind } from "./definition.js";
 import type { AnyModel, Model, RelationDefinition } from "./model.js";
 
 /** What is known of a value. */
@@ -24,6 +24,8 @@ export interface Members {
   readonly byAttribute: ReadonlyMap<string, Member>;
   /** Whether undeclared keys are kept. */
   readonly extra: boolean;
+  /** Those that a function makes where a record has none. */
+  readonly made: readonly Made[];
   /** What stands at the other end of the relations, where the models of a database are known. */
   readonly relations?: ReadonlyMap<string, () => Shape>;
 }
@@ -34,7 +36,11 @@ export interface Member {
   /** The stored name. */
   readonly column: string;
   readonly shape: Shape;
-  readonly default: Default | undefined;
+}
+
+/** A field and the function of its default. */
+export interface Made extends Member {
+  readonly make: () => unknown;
 }
 
 /** Anything: below it nothing is known. */
@@ -79,16 +85,18 @@ function relatedShape(models: ReadonlySet<Model>, { kind, target }: RelationDefi
 
 function compile(owner: string, definitions: (readonly [string, FieldDefinition])[], extra: boolean): Members {
   const byAttribute = new Map<string, Member>();
+  const made: Made[] = [];
   for (const [attribute, definition] of definitions) {
-    const column = definition.column ?? attribute;
-    byAttribute.set(attribute, {
+    const member = {
       attribute,
-      column,
+      column: definition.column ?? attribute,
       shape: shapeOf(`${owner}.${attribute}`, definition),
-      default: definition.default,
-    });
+    };
+    byAttribute.set(attribute, member);
+    const value = definition.default;
+    if (value !== undefined && "make" in value) made.push({ ...member, make: value.make });
   }
-  return { owner, byAttribute, extra };
+  return { owner, byAttribute, extra, made };
 }
 
 function shapeOf(owner: string, definition: FieldDefinition): Shape {

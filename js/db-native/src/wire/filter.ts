@@ -3,7 +3,7 @@ import { FarmDbError } from "../error.js";
 import { patternText, regexFlags } from "../model/builder.js";
 import { ANY, type Members, memberOf, type Shape } from "../model/shape.js";
 import { writeValue } from "./record.js";
-import { isTag, Place, writeScalar, writeText } from "./writer.js";
+import { isTag, Place, plainScalar, writeText } from "./writer.js";
 
 type Plain = Record<string, unknown>;
 
@@ -85,14 +85,14 @@ function writeOperator(operator: string, operand: unknown, shape: Shape, place: 
 /** `$elemMatch` and `$pull`: a filter of element documents, else what the element itself is tested for. */
 export function writeElementMatch(operand: unknown, items: Shape, place: Place): string {
   if (!isDocument(operand, place) || isOperators(operand)) return writeCondition(operand, items, place);
-  const members = items.members ?? { owner: "element", byAttribute: new Map(), extra: true };
+  const members = items.members ?? { owner: "element", byAttribute: new Map(), extra: true, made: [] };
   return writeFilter(operand, members, place);
 }
 
 /** Whether a value is an object of fields, and no list, date or other single value. */
 function isDocument(value: unknown, place: Place): value is Plain {
   if (Array.isArray(value) || value instanceof RegExp) return false;
-  return writeScalar(value, place) === undefined && !isTag(value as object);
+  return plainScalar(value, place) === undefined && !isTag(value as object);
 }
 
 /** A value to compare with. A list field compares as a whole or by one element, so both shapes are tried. */
@@ -150,7 +150,7 @@ function entries(
 
 /** A JSON list; what is no list goes on as it is, and the core says what it wants. */
 function list(value: unknown, place: Place, item: (value: unknown) => string): string {
-  if (!Array.isArray(value)) return writeScalar(value, place) ?? "{}";
+  if (!Array.isArray(value)) return JSON.stringify(plainScalar(value, place) ?? {});
   const parts = Array.from(value, (one, index) =>
     place.at(index, () => {
       if (one === undefined) throw undefinedIn(place);

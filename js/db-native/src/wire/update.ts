@@ -25,7 +25,7 @@ export function writeArrayFilters(filters: unknown, update: unknown, members: Me
   if (filters === undefined) return undefined;
   const place = new Place("invalid_query");
   if (!Array.isArray(filters)) throw place.refuse("arrayFilters must be a list of filters", "invalid_query");
-  const named: Members = { owner: "array filter", byAttribute: elementsByName(update, members), extra: true };
+  const named: Members = { owner: "array filter", byAttribute: elementsByName(update, members), extra: true, made: [] };
   const written = filters.map((one, at) => place.at(`arrayFilters.${at}`, () => writeFilter(one, named, place)));
   return `[${written.join(",")}]`;
 }
@@ -40,7 +40,7 @@ function elementsByName(update: unknown, members: Members): Map<string, Member> 
         const name = /^\$\[(.+)\]$/.exec(leg)?.[1];
         if (name === undefined) continue;
         const { shape } = resolve(members, legs.slice(0, at + 1).join("."));
-        named.set(name, { attribute: name, column: name, shape, default: undefined });
+        named.set(name, { attribute: name, column: name, shape });
       }
     }
   }

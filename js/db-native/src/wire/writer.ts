@@ -1,6 +1,6 @@
 /**
- * Values as tagged JSON text (ARCHITECTURE.md, "Values and tagged JSON"). Invariant: what is written is read back by the
- * core as the same value, or refused here with its path.
+ * Values as what `JSON.stringify` writes as tagged JSON (ARCHITECTURE.md, "Values and tagged JSON"). Invariant: what is
+ * written is read back by the core as the same value, or refused here with its path.
  */
 import { FarmDbError, type FarmDbErrorCode } from "../error.js";
 import { Decimal } from "../value/decimal.js";
@@ -12,6 +12,9 @@ const MAX_DEPTH = 100;
 /** Characters of a path in a message, because it may come from a request. */
 const LONGEST = 4_000;
 
+/** What `JSON.stringify` writes as tagged JSON: it holds nothing of anybody else's. */
+export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain | undefined };
+
 /** Where a value stands, for messages. */
 export class Place {
   constructor(
@@ -22,11 +25,21 @@ export class Place {
 
   /** Runs `write` one leg further down. */
   at<R>(leg: string | number, write: () => R): R {
+    this.enter(leg);
+    const result = write();
+    this.leave();
+    return result;
+  }
+
+  /** Goes one leg further down. */
+  enter(leg: string | number): void {
     if (this.legs.length >= MAX_DEPTH) throw this.refuse(`nested deeper than ${MAX_DEPTH} levels`, this.code);
     this.legs.push(leg);
-    const result = write();
+  }
+
+  /** Goes back up. */
+  leave(): void {
     this.legs.pop();
-    return result;
   }
 
   /** An error that names the path. */
@@ -36,50 +49,56 @@ export class Place {
   }
 }
 
-/** A JSON string; text that is no Unicode is refused. */
-export function writeText(text: string, place: Place): string {
+/** Text as it is; what is no Unicode is refused. */
+export function plainText(text: string, place: Place): string {
   if (!text.isWellFormed()) throw place.refuse("text contains half of a surrogate pair");
-  return JSON.stringify(text);
+  return text;
 }
 
-/** A number: without a point only where it is exact as an integer. */
-export function writeNumber(number: number): string {
-  if (Number.isSafeInteger(number)) return Object.is(number, -0) ? "-0.0" : String(number);
-  if (!Number.isFinite(number)) return `{"$numberDouble":"${number}"}`;
-  const text = String(number);
-  return /[.e]/.test(text) ? text : `${text}.0`;
+/** A JSON string. */
+export function writeText(text: string, place: Place): string {
+  return JSON.stringify(plainText(text, place));
 }
 
-function writeBigint(number: bigint, place: Place): string {
+/** A number: as it is only where JSON's is the same, and without a point only where it is exact as an integer. */
+function plainNumber(number: number): Plain {
+  const isSame = Number.isInteger(number)
+    ? Number.isSafeInteger(number) && !Object.is(number, -0)
+    : Number.isFinite(number);
+  return isSame ? number : { $numberDouble: Object.is(number, -0) ? "-0" : String(number) };
+}
+
+function plainBigint(number: bigint, place: Place): Plain {
   if (number >= INT64_LIMIT || number < -INT64_LIMIT) {
     throw place.refuse("an integer does not fit 64 bits with a sign");
   }
-  return String(number);
+  const near = Number(number);
+  return Number.isSafeInteger(near) ? near : { $numberLong: String(number) };
 }
 
-function writeMoment(moment: Date, place: Place): string {
+function plainMoment(moment: Date, place: Place): Plain {
   if (Number.isNaN(moment.getTime())) throw place.refuse("an invalid Date is no moment");
-  return `{"$date":"${moment.toISOString()}"}`;
+  return { $date: moment.toISOString() };
 }
 
-function writeBytes(bytes: Uint8Array): string {
+function plainBytes(bytes: Uint8Array): Plain {
   const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-  return `{"$binary":{"base64":"${base64}","subType":"00"}}`;
+  return { $binary: { base64, subType: "00" } };
 }
 
-/** The text of anything that is neither a list nor a plain object; `undefined` for those two. */
-export function writeScalar(value: unknown, place: Place): string | undefined {
+/** Anything that is neither a list nor a plain object; `undefined` for those two. */
+export function plainScalar(value: unknown, place: Place): Plain | undefined {
   switch (typeof value) {
     case "string":
-      return writeText(value, place);
+      return plainText(value, place);
     case "number":
-      return writeNumber(value);
+      return plainNumber(value);
     case "boolean":
-      return value ? "true" : "false";
+      return value;
     case "bigint":
-      return writeBigint(value, place);
+      return plainBigint(value, place);
     case "object":
-      return value === null ? "null" : writeInstance(value, place);
+      return value === null ? null : plainInstance(value, place);
     case "undefined":
       throw place.refuse("undefined is not a value, write null or leave it out", place.code);
     default:
@@ -87,12 +106,12 @@ export function writeScalar(value: unknown, place: Place): string | undefined {
   }
 }
 
-function writeInstance(value: object, place: Place): string | undefined {
-  if (Array.isArray(value)) return undefined;
-  if (value instanceof Date) return writeMoment(value, place);
-  if (value instanceof Decimal) return `{"$numberDecimal":"${value}"}`;
-  if (value instanceof ObjectId) return `{"$oid":"${value}"}`;
-  if (value instanceof Uint8Array) return writeBytes(value);
+function plainInstance(value: object, place: Place): Plain | undefined {
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) return undefined;
+  if (value instanceof Date) return plainMoment(value, place);
+  if (value instanceof Decimal) return { $numberDecimal: String(value) };
+  if (value instanceof ObjectId) return { $oid: String(value) };
+  if (value instanceof Uint8Array) return plainBytes(value);
   if (isForeign(value)) throw place.refuse(`a ${value.constructor?.name ?? "value"} cannot be stored`, place.code);
   return undefined;
 }
