@@ -16,7 +16,7 @@ use std::future::Future;
 use std::mem::{replace, take};
 use std::panic::AssertUnwindSafe;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -33,10 +33,12 @@ use crate::transaction::NativeTransaction;
 
 /// What a promise resolves to.
 pub(crate) enum Outcome {
-    /// JSON as a `Buffer`.
+    /// JSON, as text where that is cheap, else as a `Buffer`.
     Json(Vec<u8>),
     /// JSON as text.
     Text(Vec<u8>),
+    /// JSON as a `Buffer`.
+    Bytes(Vec<u8>),
     Transaction(NativeTransaction),
     Stream(NativeStream),
 }
@@ -47,6 +49,9 @@ impl Outcome {
         Self::Json(b"null".to_vec())
     }
 }
+
+/// Bytes of a text that Node makes a string of at least as fast as of a `Buffer`, whatever is in it.
+const SHORT: usize = 4096;
 
 /// A promise's other end.
 struct Deferred(sys::napi_deferred);
@@ -60,11 +65,9 @@ struct Settled {
     outcome: std::result::Result<Outcome, String>,
 }
 
+#[derive(Default)]
 struct State {
-    /// Null once the environment is torn down.
-    waker: sys::napi_threadsafe_function,
-    /// Wakes the other one for a new turn; null as that is.
-    turner: sys::napi_threadsafe_function,
+    is_torn_down: bool,
     settled: Vec<Settled>,
     /// Whether a drain is already under way to the environment.
     woken: bool,
@@ -73,21 +76,6 @@ struct State {
     /// What waits for the end of the turn that runs now.
     after_turn: Vec<Waker>,
     turn_asked: bool,
-}
-
-// SAFETY: a thread-safe function may be called from every thread; it is nulled, under the lock, before it dies.
-unsafe impl Send for State {}
-
-impl State {
-    fn is_torn_down(&self) -> bool {
-        self.waker.is_null()
-    }
-
-    fn ask_for_turn(&mut self) {
-        if !replace(&mut self.turn_asked, true) {
-            wake(self.turner, Wake::Turner);
-        }
-    }
 }
 
 /// Why Node calls: what a function is woken with.
@@ -101,18 +89,38 @@ enum Wake {
     Turn,
 }
 
-/// Wakes a function of a state that is locked; nothing where it is null.
-fn wake(function: sys::napi_threadsafe_function, wake: Wake) {
-    if !function.is_null() {
-        let data = ptr::without_provenance_mut(wake as usize);
-        // SAFETY: the function is alive while it is not null, which cannot change while its state is locked.
-        unsafe { sys::napi_call_threadsafe_function(function, data, sys::ThreadsafeFunctionCallMode::nonblocking) };
+/// A thread-safe function of an environment; null once that is torn down, which happens on its thread.
+#[derive(Default)]
+struct Function(AtomicPtr<sys::napi_threadsafe_function__>);
+
+impl Function {
+    fn get(&self) -> Option<sys::napi_threadsafe_function> {
+        Some(self.0.load(Ordering::Acquire)).filter(|function| !function.is_null())
+    }
+
+    /// Has Node call it; nothing where it is null.
+    ///
+    /// # Safety
+    /// On the environment's thread, or while its end is kept off (`Queue::calling`).
+    unsafe fn call(&self, wake: Wake) {
+        if let Some(function) = self.get() {
+            let data = ptr::without_provenance_mut(wake as usize);
+            // SAFETY: the function is alive while it is not null, which the caller keeps so.
+            unsafe { sys::napi_call_threadsafe_function(function, data, sys::ThreadsafeFunctionCallMode::nonblocking) };
+        }
     }
 }
 
 /// The queue of one environment.
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// Wakes the environment.
+    waker: Function,
+    /// Wakes the other one for a new turn.
+    turner: Function,
+    /// Held while they are called, so that they do not die meanwhile. Not the state's lock: the environment's thread, awake
+    /// before the call of another one returns, would wait for it.
+    calling: Mutex<()>,
     /// Promises that are not settled; changed on the environment's thread only.
     pending: AtomicUsize,
     clock: Clock,
@@ -204,26 +212,22 @@ impl Queue {
     }
 
     fn create(env: sys::napi_env) -> napi::Result<Arc<Self>> {
-        let state = State {
-            waker: ptr::null_mut(),
-            turner: ptr::null_mut(),
-            settled: Vec::new(),
-            woken: false,
-            next_turn: Vec::new(),
-            after_turn: Vec::new(),
-            turn_asked: false,
-        };
-        let queue = Arc::new(Self { state: Mutex::new(state), pending: AtomicUsize::new(0), clock: Clock::default() });
+        let queue = Arc::new(Self {
+            state: Mutex::default(),
+            waker: Function::default(),
+            turner: Function::default(),
+            calling: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            clock: Clock::default(),
+        });
         // The count belongs to the thread-safe functions and the cleanup hook, and is never given back.
         let context = Arc::into_raw(Arc::clone(&queue)).cast_mut().cast::<c_void>();
         let (waker, turner) = (Self::create_function(env, context)?, Self::create_function(env, context)?);
         // SAFETY: `env` is the environment of this call, and `context` stays valid. Added after the functions, so it runs
         // before their own end.
         check(unsafe { sys::napi_add_env_cleanup_hook(env, Some(forget_environment), context) })?;
-        {
-            let mut state = queue.lock();
-            (state.waker, state.turner) = (waker, turner);
-        }
+        queue.waker.0.store(waker, Ordering::Release);
+        queue.turner.0.store(turner, Ordering::Release);
         Ok(queue)
     }
 
@@ -257,45 +261,62 @@ impl Queue {
 
     /// One more promise is under way: the event loop must not end.
     fn hold(&self, env: sys::napi_env) {
-        if self.pending.fetch_add(1, Ordering::Relaxed) == 0 {
-            let state = self.lock();
-            if !state.is_torn_down() {
-                // SAFETY: on the environment's thread, with a function that is alive while it is not null.
-                unsafe { sys::napi_ref_threadsafe_function(env, state.waker) };
-            }
+        if self.pending.fetch_add(1, Ordering::Relaxed) == 0
+            && let Some(waker) = self.waker.get()
+        {
+            // SAFETY: on the environment's thread, with a function that is alive while it is not null.
+            unsafe { sys::napi_ref_threadsafe_function(env, waker) };
         }
     }
 
     /// `count` promises were settled.
     fn release(&self, env: sys::napi_env, count: usize) {
-        if self.pending.fetch_sub(count, Ordering::Relaxed) == count {
-            let state = self.lock();
-            if !state.is_torn_down() {
-                // SAFETY: as in `hold`.
-                unsafe { sys::napi_unref_threadsafe_function(env, state.waker) };
-            }
+        if self.pending.fetch_sub(count, Ordering::Relaxed) == count
+            && let Some(waker) = self.waker.get()
+        {
+            // SAFETY: as in `hold`.
+            unsafe { sys::napi_unref_threadsafe_function(env, waker) };
         }
     }
 
     /// Hands an outcome over; from every thread.
     fn push(&self, settled: Settled) {
-        let mut state = self.lock();
-        if state.is_torn_down() {
-            return;
+        {
+            let mut state = self.lock();
+            if state.is_torn_down {
+                return;
+            }
+            state.settled.push(settled);
+            if replace(&mut state.woken, true) {
+                return;
+            }
         }
-        state.settled.push(settled);
-        if !replace(&mut state.woken, true) {
-            wake(state.waker, Wake::Settled);
-        }
+        let _alive = self.keep_alive();
+        // SAFETY: the environment's end is kept off.
+        unsafe { self.waker.call(Wake::Settled) };
     }
 
     /// Settles a promise when the event loop has had its turn.
     fn leave_to_next_turn(&self, settled: Settled) {
         let mut state = self.lock();
-        if !state.is_torn_down() {
+        if !state.is_torn_down {
             state.next_turn.push(settled);
-            state.ask_for_turn();
+            self.ask_for_turn(&mut state);
         }
+    }
+
+    /// Has a turn begun.
+    fn ask_for_turn(&self, state: &mut State) {
+        if !replace(&mut state.turn_asked, true) {
+            let _alive = self.keep_alive();
+            // SAFETY: the environment's end is kept off.
+            unsafe { self.turner.call(Wake::Turner) };
+        }
+    }
+
+    /// Keeps the environment's end off.
+    fn keep_alive(&self) -> MutexGuard<'_, ()> {
+        self.calling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Settles everything that is there; on the environment's thread.
@@ -336,9 +357,9 @@ impl Queue {
 impl EventLoop for Queue {
     fn wake_after_turn(&self, waker: Waker) {
         let mut state = self.lock();
-        if !state.is_torn_down() {
+        if !state.is_torn_down {
             state.after_turn.push(waker);
-            state.ask_for_turn();
+            self.ask_for_turn(&mut state);
         }
     }
 
@@ -372,7 +393,8 @@ unsafe fn value_of(env: sys::napi_env, outcome: Outcome) -> napi::Result<sys::na
     // SAFETY: as in `settle`.
     unsafe {
         match outcome {
-            Outcome::Json(json) => {
+            Outcome::Json(json) if json.len() <= SHORT || json.is_ascii() => text_of(env, &json),
+            Outcome::Json(json) | Outcome::Bytes(json) => {
                 let mut value = ptr::null_mut();
                 let place = ptr::null_mut();
                 check(sys::napi_create_buffer_copy(env, json.len(), json.as_ptr().cast(), place, &raw mut value))?;
@@ -414,7 +436,8 @@ unsafe extern "C" fn on_wake(env: sys::napi_env, _function: sys::napi_value, con
     if data.addr() == Wake::Turn as usize {
         queue.begin_turn(env);
     } else if data.addr() == Wake::Turner as usize {
-        wake(queue.lock().waker, Wake::Turn);
+        // SAFETY: on the environment's thread.
+        unsafe { queue.waker.call(Wake::Turn) };
     } else {
         queue.drain(env);
     }
@@ -424,9 +447,14 @@ unsafe extern "C" fn on_wake(env: sys::napi_env, _function: sys::napi_value, con
 unsafe extern "C" fn forget_environment(context: *mut c_void) {
     // SAFETY: as in `on_wake`. The count is kept for ever, because Node may still hold the context in its function.
     let queue = unsafe { &*context.cast::<Queue>() };
+    {
+        let _alone = queue.keep_alive();
+        queue.waker.0.store(ptr::null_mut(), Ordering::Release);
+        queue.turner.0.store(ptr::null_mut(), Ordering::Release);
+    }
     let forgotten = {
         let mut state = queue.lock();
-        (state.waker, state.turner) = (ptr::null_mut(), ptr::null_mut());
+        state.is_torn_down = true;
         (take(&mut state.settled), take(&mut state.next_turn), take(&mut state.after_turn))
     };
     // Not under the lock: what waits for a turn may end here.

@@ -81,7 +81,7 @@ impl NativeCreation {
     }
 
     /// Waits for room; resolves to whether to go on, which is not so where the insertion has failed.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn room(&self, env: Env) -> Promise {
         let slices = self.slices.clone();
         promise(&env, async move {
@@ -94,7 +94,7 @@ impl NativeCreation {
     }
 
     /// Ends well, once all were taken: the rows are there.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn insert(&mut self, env: Env) -> Promise {
         self.ended.store(true, Ordering::Release);
         let (end, told) = (self.end(), Arc::clone(&self.told));
@@ -114,7 +114,7 @@ impl NativeCreation {
     }
 
     /// Ends badly; resolves when no row is there.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn undo(&mut self, env: Env) -> Promise {
         let end = self.end();
         promise(&env, async move {

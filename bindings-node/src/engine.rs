@@ -126,7 +126,7 @@ impl Engine {
     }
 
     /// Opens the database; resolves to `{"created": [..], "differences": [..]}`.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn connect(&self, env: Env, mode: String, create_missing: bool, wait: f64) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
@@ -143,14 +143,14 @@ impl Engine {
     }
 
     /// Ends what runs, then all connections.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn close(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move { database.close().await.map(|()| Outcome::nothing()) })
     }
 
     /// Creates what is missing; resolves to a list of lines.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn ensure_schema(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
@@ -160,7 +160,7 @@ impl Engine {
     }
 
     /// The canonical JSON of the contract that the database was made for (as JSON text), or null.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn stored_contract(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
@@ -170,21 +170,21 @@ impl Engine {
     }
 
     /// Whether the database answers, and how.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn health(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move { Ok(Outcome::Json(reply::value(&Value::Map(database.health().await)))) })
     }
 
     /// Sizes and counts.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn stats(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move { Ok(Outcome::Json(reply::value(&Value::Map(database.stats().await?)))) })
     }
 
     /// Reads what is in the database into a contract; resolves to `{"contract": "..", "notes": [..]}`.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn introspect(&self, env: Env) -> Promise {
         let database = self.database.clone();
         promise(&env, async move {
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// Executes a native statement; statement and parameters are tagged JSON.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn execute(&self, env: Env, statement: String, parameters: String, tx: Tx<'_>) -> Promise {
         let (database, tx) = (self.database.clone(), transaction(tx));
         promise(&env, async move {
@@ -211,13 +211,13 @@ impl Engine {
     }
 
     /// Calls a verb of an entity; `raw` leaves the rows as the core writes them.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn call(&self, env: Env, entity: String, verb: String, arguments: String, tx: Tx<'_>, raw: bool) -> Promise {
         let (repository, tx) = (self.repository(&entity), transaction(tx));
         promise(&env, async move {
             let arguments = tagged::read_map(arguments.as_bytes())?;
             let answer = repository?.call(Verb::parse(&verb)?, arguments, tx.as_ref()).await?;
-            reply::to_json(answer, raw).map(Outcome::Json)
+            reply::to_json(answer, raw).map(if raw { Outcome::Bytes } else { Outcome::Json })
         })
     }
 

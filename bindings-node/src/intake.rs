@@ -225,7 +225,13 @@ impl Slice<'_> {
 
 /// Whether the host has sent exactly what it would be told of such a value.
 fn is_plain(value: &Value) -> bool {
-    matches!(value, Value::Null | Value::Bool(_) | Value::Int(_) | Value::DateTime(_))
+    match value {
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::DateTime(_) => true,
+        Value::Float(number) => is_kept(*number),
+        Value::List(items) => items.iter().all(is_plain),
+        Value::Map(entries) => entries.values().all(is_plain),
+        _ => false,
+    }
 }
 
 impl<'de> Visitor<'de> for &mut Slice<'_> {

@@ -1,6 +1,6 @@
 //! The addon of Node: a thin layer over the core.
 //!
-//! Arguments and replies are tagged JSON, one text in and one buffer out (a text for a get); the TypeScript package
+//! Arguments and replies are tagged JSON, one text in, a text or a buffer out; the TypeScript package
 //! `@farm/db-native` turns them into objects. Invariant: nothing here blocks the thread of JavaScript, and no thread of the core touches
 //! JavaScript: it hands its outcome to [`completion`]. Not for: anything that is true of a database.
 

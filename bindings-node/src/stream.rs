@@ -47,7 +47,7 @@ impl Drop for NativeStream {
 #[napi]
 impl NativeStream {
     /// The next batch as a JSON list; an empty one at the end.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn next(&self, env: Env) -> napi::Result<PromiseRaw<'static, ()>> {
         let slot = Arc::clone(&self.slot);
         promise(&env, async move {

@@ -36,14 +36,14 @@ impl NativeTransaction {
     }
 
     /// Commits.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn commit(&self, env: Env) -> napi::Result<PromiseRaw<'static, ()>> {
         let inner = self.inner.clone();
         promise(&env, async move { inner.commit().await.map(|()| Outcome::nothing()) })
     }
 
     /// Rolls back.
-    #[napi(ts_return_type = "Promise<Buffer>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<string | Buffer>", catch_unwind)]
     pub fn rollback(&self, env: Env) -> napi::Result<PromiseRaw<'static, ()>> {
         let inner = self.inner.clone();
         promise(&env, async move { inner.rollback().await.map(|()| Outcome::nothing()) })

@@ -4,6 +4,9 @@ import { ERROR_TABLE, FarmDbError, type FarmDbErrorCode } from "./error.js";
 import { readAny } from "./wire/reader.js";
 import { writeFree } from "./wire/record.js";
 
+/** JSON, as whatever the addon makes faster of it. @internal */
+export type Reply = string | Buffer;
+
 /** One database as the addon sees it. Arguments and replies are tagged JSON. @internal */
 export interface NativeEngine {
   readonly backend: string;
@@ -14,16 +17,17 @@ export interface NativeEngine {
   capabilities(): string;
   poolStats(): string;
   liveness(): string;
-  connect(mode: string, createMissing: boolean, wait: number): Promise<Buffer>;
-  close(): Promise<Buffer>;
-  ensureSchema(): Promise<Buffer>;
-  storedContract(): Promise<Buffer>;
-  health(): Promise<Buffer>;
-  stats(): Promise<Buffer>;
-  introspect(): Promise<Buffer>;
-  execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Buffer>;
+  connect(mode: string, createMissing: boolean, wait: number): Promise<Reply>;
+  close(): Promise<Reply>;
+  ensureSchema(): Promise<Reply>;
+  storedContract(): Promise<Reply>;
+  health(): Promise<Reply>;
+  stats(): Promise<Reply>;
+  introspect(): Promise<Reply>;
+  execute(statement: string, parameters: string, tx: NativeTransaction | null): Promise<Reply>;
   repository(entity: string): NativeRepository;
-  call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Buffer>;
+  /** Where `raw`, a `Buffer` of the rows as the core writes them. */
+  call(entity: string, verb: string, args: string, tx: NativeTransaction | null, raw: boolean): Promise<Reply>;
   begin(isolation: string | null, readOnly: boolean): Promise<NativeTransaction>;
   stream(entity: string, query: string, batch: number, tx: NativeTransaction | null): Promise<NativeStream>;
 }
@@ -42,26 +46,26 @@ export interface NativeCreation {
   /** Hands the rows of a JSON list over; whether there is room for more. */
   take(rows: string): boolean;
   /** Waits for room; whether to go on, which is not so where the insertion has failed. */
-  room(): Promise<Buffer>;
+  room(): Promise<Reply>;
   /** Ends well, once all were taken: the rows are there. */
-  insert(): Promise<Buffer>;
+  insert(): Promise<Reply>;
   /** Of a slice: a JSON object of the fields that are not as they were handed over, a list of the values of each; or nothing. */
   made(slice: number): string;
   /** Ends badly: no row is there. */
-  undo(): Promise<Buffer>;
+  undo(): Promise<Reply>;
 }
 
 /** @internal */
 export interface NativeTransaction {
   readonly isActive: boolean;
-  commit(): Promise<Buffer>;
-  rollback(): Promise<Buffer>;
+  commit(): Promise<Reply>;
+  rollback(): Promise<Reply>;
   begin(): Promise<NativeTransaction>;
 }
 
 /** Batches of rows; an empty list is the end. @internal */
 export interface NativeStream {
-  next(): Promise<Buffer>;
+  next(): Promise<Reply>;
   close(): void;
 }
 
@@ -133,13 +137,13 @@ export async function awaited<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** The JSON of a reply. @internal */
-export async function parsed(call: () => Promise<Buffer>): Promise<any> {
+export async function parsed(call: () => Promise<Reply>): Promise<any> {
   return parse(await awaited(call));
 }
 
 /** @internal */
-export function parse(reply: Buffer): any {
-  return JSON.parse(reply.toString("utf8"));
+export function parse(reply: Reply): any {
+  return JSON.parse(typeof reply === "string" ? reply : reply.toString("utf8"));
 }
 
 /** The addon's errors carry code, message and context as JSON in their message. @internal */

@@ -13,6 +13,7 @@ import {
   type NativeTransaction,
   parse,
   parsed,
+  type Reply,
   rebuilt,
 } from "./native.js";
 import type { Filter } from "./query/filter.js";
@@ -161,7 +162,7 @@ export class Repository<M extends Model> {
     filter: Where<M> = {} as Where<M>,
     options: SelectOptions<Row<M>, K, Include<M>> = {},
   ): Promise<Buffer> {
-    return awaited(() => this.#call("find", this.#query(filter, options), options, true));
+    return awaited(() => this.#call("find", this.#query(filter, options), options, true)) as Promise<Buffer>;
   }
 
   /** The first row that the filter matches, or null. */
@@ -356,7 +357,7 @@ export class Repository<M extends Model> {
     }
   }
 
-  #call(verb: string, args: Arguments, options: CallOptions, raw = false): Promise<Buffer> {
+  #call(verb: string, args: Arguments, options: CallOptions, raw = false): Promise<Reply> {
     return this.#engine.call(this.model.table, verb, args.toString(), this.#transaction(options), raw);
   }
 
