@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::completion::{Outcome, promise};
-use crate::intake::{Intake, Made};
+use crate::intake::Intake;
+use crate::made::Made;
 
 /// So many rows are one statement of their own; from more on they are inserted while others are still to come.
 const FIRST: usize = 512;

@@ -9,15 +9,15 @@
 
 use std::fmt;
 
-use farm_db_core::backend::{self, Batch};
+use farm_db_core::backend::Batch;
 use farm_db_core::repository::Check;
-use farm_db_core::schema::{Field, FieldType};
+use farm_db_core::schema::FieldType;
 use farm_db_core::value::DateTime;
 use farm_db_core::value::tagged::{self, Seed};
 use farm_db_core::{Error, Repository, Result, Value};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::reply::write_cell;
+use crate::made::Made;
 use crate::transcribe::Transcribe;
 
 type Outcome<T, E> = std::result::Result<T, E>;
@@ -56,15 +56,6 @@ pub(crate) struct Intake {
     has_key: bool,
 }
 
-/// What the host must be told of the rows of a slice.
-pub(crate) struct Made {
-    rows: usize,
-    /// `"field":[..],"other":[..]`: the values of fields that are not as the host has sent them.
-    columns: Vec<u8>,
-    /// The keys that the records have brought, where the database counts them.
-    keys: Vec<Option<i64>>,
-}
-
 impl Intake {
     pub(crate) fn new(repository: &Repository) -> Self {
         let check = repository.check();
@@ -101,13 +92,10 @@ impl Intake {
             self.take_as_values(json, many, rows)?;
             made.fill(true);
         }
-        let keys = self.counted.map_or_else(Vec::new, |position| {
-            made[position] = false;
-            (before..rows.len()).map(|row| rows.cell(row, position).as_int()).collect()
-        });
-        self.has_key |= keys.iter().any(Option::is_some);
-        self.taken += rows.len() - before;
-        Ok(Made { rows: rows.len() - before, columns: self.columns(rows, before, &made), keys })
+        let made = Made::new(&self.check, rows, before, made, self.counted);
+        self.has_key |= made.has_key();
+        self.taken += made.len();
+        Ok(made)
     }
 
     fn take_as_values(&self, json: &str, many: bool, rows: &mut Batch) -> Result<()> {
@@ -133,58 +121,6 @@ impl Intake {
             }
         }
         self.check.row(record)
-    }
-
-    fn columns(&self, rows: &Batch, from: usize, made: &[bool]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (position, _) in made.iter().enumerate().filter(|(_, made)| **made) {
-            let field = self.check.field(position);
-            if !out.is_empty() {
-                out.push(b',');
-            }
-            write_column(field, (from..rows.len()).map(|row| rows.cell(row, position)), &mut out);
-        }
-        out
-    }
-}
-
-/// Appends `"field":[..]`.
-fn write_column<'a>(field: &Field, cells: impl Iterator<Item = backend::Cell<'a>>, out: &mut Vec<u8>) {
-    tagged::write_text(&field.name, out);
-    out.push(b':');
-    for (index, cell) in cells.enumerate() {
-        out.push(if index == 0 { b'[' } else { b',' });
-        write_cell(field, cell, out);
-    }
-    out.push(b']');
-}
-
-impl Made {
-    /// How many rows the slice has.
-    pub(crate) fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// The JSON object of it, with the keys that the database has counted; nothing where there is nothing to tell.
-    pub(crate) fn tell(&self, repository: &Repository, counted: &[Option<i64>]) -> Vec<u8> {
-        let position = repository.counted_key();
-        if self.columns.is_empty() && position.is_none() {
-            return Vec::new();
-        }
-        let mut out = Vec::with_capacity(self.columns.len() + 2 + 8 * counted.len());
-        out.push(b'{');
-        out.extend_from_slice(&self.columns);
-        if let Some(position) = position {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            let key = |(row, given): (usize, &Option<i64>)| given.or_else(|| counted.get(row).copied().flatten());
-            let cells =
-                self.keys.iter().enumerate().map(key).map(|key| key.map_or(backend::Cell::Null, backend::Cell::Int));
-            write_column(&repository.entity().fields[position], cells, &mut out);
-        }
-        out.push(b'}');
-        out
     }
 }
 
@@ -360,7 +296,7 @@ impl<'de> DeserializeSeed<'de> for Cell<'_, '_> {
         let kind = &intake.check.field(self.position).kind;
         let is_exact = Transcribe::run(kind, &mut self.slice.scratch, deserializer)?;
         let json = std::str::from_utf8(&self.slice.scratch).map_err(D::Error::custom)?;
-        // Null is the column's own.
+        // A null may be refused.
         if is_exact && json != "null" {
             self.slice.rows.push_json_text(json);
             return Ok(());

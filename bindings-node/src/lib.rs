@@ -9,6 +9,7 @@ mod creation;
 mod engine;
 mod error;
 mod intake;
+mod made;
 mod reply;
 mod repository;
 mod stream;

@@ -147,6 +147,7 @@ describe.each(BACKENDS)("on %s", async (backend) => {
 
   test("keys that the database counts come back, given ones among them", async () => {
     const notes = db.repository(Note);
+    expect(await notes.createMany([])).toEqual([]);
     const counted = await notes.createMany(many(1000, (n) => ({ text: `a${n}` })));
     const ids = counted.map((row) => row.id);
     expect(new Set(ids).size).toBe(1000);

@@ -97,7 +97,7 @@ impl Batch {
         let start = self.arena.len();
         let written = write(&mut Writer::new(&mut self.arena));
         match written {
-            Some(_) => self.parts.push(Part::Json(start, self.arena.len() - start)),
+            Some(_) => self.add_json(start),
             None => self.arena.truncate(start),
         }
         written
@@ -105,8 +105,18 @@ impl Batch {
 
     /// Adds a cell of this tagged JSON.
     pub fn push_json_text(&mut self, json: &str) {
-        let (start, length) = self.store(json.as_bytes());
-        self.parts.push(Part::Json(start, length));
+        let (start, _) = self.store(json.as_bytes());
+        self.add_json(start);
+    }
+
+    /// Adds a cell of the JSON that stands at the end of the arena. Null is the column's own, not JSON's.
+    fn add_json(&mut self, start: usize) {
+        if &self.arena[start..] == b"null" {
+            self.arena.truncate(start);
+            self.parts.push(Part::Null);
+        } else {
+            self.parts.push(Part::Json(start, self.arena.len() - start));
+        }
     }
 
     /// Puts a value in the place of a cell.
@@ -218,6 +228,19 @@ mod tests {
             twice.append(batch);
             prop_assert_eq!(twice.to_values().unwrap(), [rows.clone(), rows].concat());
         }
+    }
+
+    #[test]
+    fn null_is_no_json() {
+        let mut batch = Batch::new(3, 1);
+        batch.push_json_text("null");
+        batch.push_json(|out| {
+            out.value(&Value::Null);
+            Some(())
+        });
+        batch.push_json_text("[null]");
+        let kinds: Vec<_> = batch.row(0).map(|cell| (cell.is_null(), matches!(cell, Cell::Json(_)))).collect();
+        assert_eq!(kinds, [(true, false), (true, false), (false, true)]);
     }
 
     #[test]
