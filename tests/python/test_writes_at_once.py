@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.every_backend, pytest.mark.only("sqlite")]
 class Note(Document, table="prompt_notes"):
     id: int = Field(primary_key=True)
     text: str = Field(unique=True)
+    count: int = 0
 
 
 #: A trigger whose work takes some ten milliseconds, which is too much for a turn of a loop.
@@ -112,6 +113,19 @@ async def test_a_transaction_of_many_statements_is_whole(db: Database) -> None:
     assert {note.text for note in await notes.find()} == {f"n{n}" for n in range(100)}
 
 
+async def test_each_takes_effect_once(db: Database) -> None:
+    notes = db.repository(Note)
+    await notes.create({"id": 0, "text": "n", "count": 0})
+
+    async def count() -> None:
+        for _ in range(500):
+            await notes.update(0, {"$inc": {"count": 1}})
+
+    await count()
+    await asyncio.gather(*(count() for _ in range(8)))
+    assert (await notes.get(0)).count == 4500
+
+
 async def test_a_lock_of_another_connection_is_waited_for_beside_the_loop(db: Database, url: str) -> None:
     notes = db.repository(Note)
     for n in range(50):
@@ -163,7 +177,7 @@ async def test_a_fault_that_shows_at_the_commit_undoes_the_transaction(url: str)
         await db.execute("CREATE TABLE others (id INTEGER PRIMARY KEY) STRICT")
         await db.execute(
             "CREATE TABLE prompt_notes (id INTEGER PRIMARY KEY REFERENCES others DEFERRABLE INITIALLY DEFERRED, "
-            "text TEXT NOT NULL UNIQUE) STRICT"
+            "text TEXT NOT NULL UNIQUE, count INTEGER NOT NULL) STRICT"
         )
     async with Database(url, models=[Note], contract="off") as db:
         notes = db.repository(Note)

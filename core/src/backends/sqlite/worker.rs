@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use tokio::sync::oneshot;
 
 use super::kept::TERM;
@@ -62,6 +62,40 @@ impl Interrupt {
     fn should_stop(&self) -> bool {
         self.requested.load(Ordering::Relaxed) == self.current.load(Ordering::Relaxed) || self.is_late()
     }
+}
+
+/// A connection's own pointer, for what its statements call.
+struct Handle(*mut ffi::sqlite3);
+
+// SAFETY: used by the connection's statements only, on the one thread that runs them.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    /// Whether a statement is under way.
+    fn is_running(&self) -> bool {
+        let mut statement = std::ptr::null_mut();
+        loop {
+            // SAFETY: asked by a statement of the connection, so that both are alive, and so is each that it has.
+            unsafe {
+                statement = ffi::sqlite3_next_stmt(self.0, statement);
+                if statement.is_null() || ffi::sqlite3_stmt_busy(statement) != 0 {
+                    return !statement.is_null();
+                }
+            }
+        }
+    }
+}
+
+/// Has the connection's statements stopped while they run, where `should_stop` says so, as it is asked every so many steps of
+/// theirs. SQLite asks once more when a statement has ended (`sqlite3VdbeExec`, `vdbe_return`): it would call one interrupted
+/// that is committed.
+fn stop_running<F>(connection: &mut Connection, steps: i32, should_stop: F) -> rusqlite::Result<()>
+where
+    F: Fn() -> bool + Send + 'static,
+{
+    // SAFETY: the connection is open; its pointer is used only by what it calls itself.
+    let handle = Handle(unsafe { connection.handle() });
+    connection.progress_handler(steps, Some(move || should_stop() && handle.is_running()))
 }
 
 /// A job that waits or runs.
@@ -167,7 +201,7 @@ impl Worker {
                 }
             };
             let stop = move || shared.should_stop();
-            if let Err(error) = opened_connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(stop)) {
+            if let Err(error) = stop_running(&mut opened_connection, STEPS_BETWEEN_CHECKS, stop) {
                 let _ = opened.send(Err(Error::internal(format!("no progress handler: {error}"))));
                 return;
             }
@@ -313,5 +347,40 @@ impl Worker {
     /// Interrupts the job of this number if it still runs.
     pub(super) fn stop(&self, job: u64) {
         self.interrupt.requested.store(job, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{c_int, c_void};
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    extern "C" fn note_commit(committed: *mut c_void) -> c_int {
+        // SAFETY: the test's flag, which outlives the connection.
+        unsafe { &*committed.cast::<AtomicBool>() }.store(true, Ordering::Relaxed);
+        0
+    }
+
+    #[test]
+    fn a_statement_that_is_committed_is_not_called_interrupted() {
+        static COMMITTED: AtomicBool = AtomicBool::new(false);
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
+        // SAFETY: the flag is static.
+        unsafe {
+            let flag = (&raw const COMMITTED).cast_mut().cast();
+            ffi::sqlite3_commit_hook(connection.handle(), Some(note_commit), flag);
+        }
+        stop_running(&mut connection, 1, || COMMITTED.load(Ordering::Relaxed)).unwrap();
+        connection.execute("INSERT INTO numbers VALUES (1)", []).unwrap();
+        assert!(COMMITTED.load(Ordering::Relaxed));
+        let interrupted = connection.execute("INSERT INTO numbers VALUES (2)", []).unwrap_err();
+        assert_eq!(interrupted.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        COMMITTED.store(false, Ordering::Relaxed);
+        let numbers =
+            connection.query_row("SELECT group_concat(number) FROM numbers", [], |row| row.get::<_, String>(0));
+        assert_eq!(numbers.unwrap(), "1");
     }
 }
