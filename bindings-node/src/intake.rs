@@ -330,7 +330,8 @@ impl<'de> Visitor<'de> for Cell<'_, '_> {
         match self.kind() {
             FieldType::DateTime => {
                 let moment = moment(number).map_err(E::custom)?;
-                self.push(Value::DateTime(moment), true)
+                let is_exact = self.slice.intake.check.keeps_moment(moment);
+                self.push(Value::DateTime(moment), is_exact)
             }
             FieldType::Float if self.way() == Way::Scalar => match exact_float(number) {
                 Some(number) => self.push(Value::Float(number), true),

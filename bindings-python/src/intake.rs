@@ -249,7 +249,7 @@ impl Intake {
                 rows.push_json(|out| write_json(kind, object, is_ours, 0, out))
             }
             Way::Scalar => {
-                rows.push(scalar(self.check.field(position), object)?);
+                rows.push(scalar(&self.check, position, object)?);
                 Some(Object::Same)
             }
             Way::Value => None,
@@ -272,12 +272,14 @@ fn next<'py>(
 }
 
 /// The value of an object that is what reading the value gives.
-fn scalar(field: &Declared, object: &Bound<'_, PyAny>) -> Option<Value> {
-    match field.kind {
+fn scalar(check: &Check, position: usize, object: &Bound<'_, PyAny>) -> Option<Value> {
+    match check.field(position).kind {
         FieldType::Int => int(object).map(Value::Int),
         FieldType::Float => float(object).map(Value::Float),
         FieldType::Bool => object.cast::<PyBool>().ok().map(|truth| Value::Bool(truth.is_true())),
-        FieldType::DateTime => clock::moment(object).ok()?.map(Value::DateTime),
+        FieldType::DateTime => {
+            clock::moment(object).ok()?.filter(|moment| check.keeps_moment(*moment)).map(Value::DateTime)
+        }
         _ => None,
     }
 }

@@ -56,8 +56,6 @@ capabilities! {
     decimal_places: i64,
     /// Moments are kept in steps of so many microseconds, rounded down.
     moment_precision: i64,
-    /// Lists, maps and free values are columns of tagged JSON.
-    json_columns: bool,
     /// Days and times of day are told from text where the contract leaves the type free.
     free_days: bool,
     /// The engine enforces references; elsewhere the core does, in transactions.

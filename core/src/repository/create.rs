@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::modify::{supported, touch};
 use super::{Reply, Repository, RowSet, Verb};
-use crate::backend::{Backend, Batch, Capabilities, Changes, Conflict, Insert, Operation, SetTo};
+use crate::backend::{Backend, Batch, Changes, Conflict, Insert, Operation, SetTo};
 use crate::error::{Error, Result};
 use crate::schema::{Entity, Field, FieldType, Generated, Record, has_exact_json};
 use crate::transaction::Transaction;
@@ -32,16 +32,15 @@ enum Pass {
 }
 
 impl Pass {
-    fn new(entity: &Entity, position: usize, engine: &Capabilities) -> Self {
+    fn new(entity: &Entity, position: usize) -> Self {
         let field = &entity.fields[position];
         match &field.kind {
             // The words come from values.
             _ if field.auto.is_some() || entity.is_source(position) => Self::Nothing,
             FieldType::Text if field.constraints.is_of_text() => Self::Text,
             _ if !field.constraints.is_empty() => Self::Nothing,
-            FieldType::Int | FieldType::Float | FieldType::Bool => Self::Scalar,
-            FieldType::DateTime if engine.moment_precision == 1 => Self::Scalar,
-            kind if engine.json_columns && !kind.is_scalar() && has_exact_json(kind) => Self::Json,
+            FieldType::Int | FieldType::Float | FieldType::Bool | FieldType::DateTime => Self::Scalar,
+            kind if !kind.is_scalar() && has_exact_json(kind) => Self::Json,
             _ => Self::Nothing,
         }
     }
@@ -70,10 +69,15 @@ impl Check {
         self.passes[position] == Pass::Json
     }
 
-    /// Whether the row will have any finite number, truth value or moment of a record just as it is, if it is of the declared
-    /// type and no zero with a sign.
+    /// Whether the row will have any finite number, truth value or moment that is [kept](Self::keeps_moment) of a record just
+    /// as it is, if it is of the declared type and no zero with a sign.
     pub fn passes_scalar(&self, position: usize) -> bool {
         self.passes[position] == Pass::Scalar
+    }
+
+    /// Whether the database keeps a moment just as it is.
+    pub fn keeps_moment(&self, moment: DateTime) -> bool {
+        moment.micros() % self.backend.capabilities().moment_precision == 0
     }
 
     /// One field.
@@ -110,8 +114,7 @@ impl Repository {
     /// Begins to check records that will be inserted together.
     pub fn check(&self) -> Check {
         let backend = self.database.backend();
-        let engine = backend.capabilities();
-        let passes = (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position, engine)).collect();
+        let passes = (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position)).collect();
         Check { repository: self.clone(), backend, now: DateTime::now(), passes }
     }
 

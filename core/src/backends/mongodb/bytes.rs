@@ -3,6 +3,7 @@
 use mongodb::bson::raw::{CStr, RawDocumentBuf};
 use mongodb::bson::spec::{BinarySubtype, ElementType};
 
+use super::json;
 use super::values::{decimal128, milliseconds};
 use crate::backend::Cell;
 use crate::error::{Error, Result};
@@ -29,13 +30,53 @@ impl Bytes {
 
     /// Writes a document of the elements that `write` writes.
     pub(super) fn document(&mut self, write: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let start = self.0.len();
-        self.0.extend([0; 4]);
+        let start = self.begin();
         write(self)?;
+        self.end(start)
+    }
+
+    /// Begins a document; where it begins.
+    pub(super) fn begin(&mut self) -> usize {
+        self.0.extend([0; 4]);
+        self.0.len() - 4
+    }
+
+    /// Ends the document that begins there.
+    pub(super) fn end(&mut self, start: usize) -> Result<()> {
         self.0.push(0);
         let length = length(self.0.len() - start)?;
         self.0[start..start + 4].copy_from_slice(&length);
         Ok(())
+    }
+
+    /// Begins an element, null until its type is set and its value stands behind it; where it begins.
+    pub(super) fn open(&mut self, name: &str) -> Result<usize> {
+        let start = self.0.len();
+        self.head(ElementType::Null, name)?;
+        Ok(start)
+    }
+
+    /// Sets the type of the element that begins there.
+    pub(super) fn set_kind(&mut self, start: usize, kind: ElementType) {
+        self.0[start] = kind as u8;
+    }
+
+    /// The name of the element that begins there.
+    pub(super) fn name(&self, start: usize) -> &str {
+        let name = self.0[start + 1..].split(|byte| *byte == 0).next().unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
+    /// Puts a value in the place of all from the element on that begins there.
+    pub(super) fn replace(&mut self, start: usize, value: &Value) -> Result<()> {
+        let name = self.name(start).to_owned();
+        self.0.truncate(start);
+        self.value(&name, value)
+    }
+
+    /// Writes a piece of a value.
+    pub(super) fn extend(&mut self, piece: &[u8]) {
+        self.0.extend_from_slice(piece);
     }
 
     /// Writes an element that is a document.
@@ -74,7 +115,7 @@ impl Bytes {
             }
             Cell::Date(date) => self.text(name, &date.to_string()),
             Cell::Time(time) => self.text(name, &time.to_string()),
-            Cell::Json(_) => self.value(name, &cell.to_value()?),
+            Cell::Json(json) => json::write(self, name, json),
             Cell::Value(value) => self.value(name, value),
         }
     }
@@ -106,6 +147,11 @@ impl Bytes {
     /// Writes an element that is text.
     pub(super) fn text(&mut self, name: &str, text: &str) -> Result<()> {
         self.head(ElementType::String, name)?;
+        self.string(text)
+    }
+
+    /// Writes the value of an element that is text.
+    pub(super) fn string(&mut self, text: &str) -> Result<()> {
         self.0.extend(length(text.len() + 1)?);
         self.0.extend_from_slice(text.as_bytes());
         self.0.push(0);

@@ -11,6 +11,7 @@ mod filter;
 mod info;
 mod insert;
 mod introspect;
+mod json;
 mod late;
 mod layout;
 mod options;
@@ -60,7 +61,6 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_scale: true,
     decimal_places: 6_144,
     moment_precision: 1000,
-    json_columns: false,
     free_days: false,
     foreign_keys: false,
     row_locks: false,

@@ -58,7 +58,6 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_scale: false,
     decimal_places: 30,
     moment_precision: 1,
-    json_columns: true,
     free_days: true,
     foreign_keys: true,
     row_locks: true,

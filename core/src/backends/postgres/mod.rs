@@ -53,7 +53,6 @@ static CAPABILITIES: Capabilities = Capabilities {
     decimal_scale: true,
     decimal_places: 6_144,
     moment_precision: 1,
-    json_columns: true,
     free_days: true,
     foreign_keys: true,
     row_locks: true,
