@@ -48,11 +48,6 @@ impl Command {
         !matches!(self, Self::Find { .. } | Self::Count { .. } | Self::Distinct { .. })
     }
 
-    /// Whether it inserts rows whose keys are counted.
-    pub(super) fn counts(&self) -> bool {
-        matches!(self, Self::Insert { counted: Some(_) })
-    }
-
     /// Whether it writes several documents, which are one only inside a transaction.
     pub(super) fn touches_several(&self) -> bool {
         matches!(self, Self::Update { one: false, keyed: false, .. } | Self::Delete { one: false, keyed: false, .. })

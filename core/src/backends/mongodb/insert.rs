@@ -1,23 +1,19 @@
 //! Inserting rows: one by the driver, several by commands that are written here, because the driver copies every document
 //! four times on its way.
 
-use std::ops::Range;
-use std::pin::pin;
 use std::sync::Arc;
 
 use mongodb::ClientSession;
 use mongodb::bson::RawDocumentBuf;
-use tokio::task::JoinHandle;
 
 use super::bytes::Bytes;
 use super::client::Store;
 use super::commands::{Transaction, count_keys, documents, write_failed};
 use super::compile::{Command, Plan};
 use super::error::{refused, translate};
-use super::session::{Done, MongoSession};
-use crate::backend::{Batch, More};
+use super::session::Done;
+use crate::backend::Batch;
 use crate::error::{Error, Result};
-use crate::runtime;
 
 /// Bytes of one command, unless a single document has more. The server takes 16 MiB.
 const COMMAND: usize = 4 << 20;
@@ -66,103 +62,29 @@ async fn insert_one(store: &Store, session: &mut Transaction, plan: &Plan, rows:
 async fn insert_many(store: &Store, session: &mut ClientSession, plan: &Plan, rows: &Batch) -> Result<()> {
     let mut sent = 0;
     while sent < rows.len() {
-        let (command, end) = command(plan, rows, 0, sent)?;
-        send(store, session, plan, command, sent).await?;
+        let (command, end) = command(plan, rows, sent)?;
+        let answer = store.database.run_raw_command(command).session(&mut *session).await;
+        let answer = answer.map_err(|error| translate(&error, Some(&plan.layout)))?;
+        refused(&answer, &plan.layout, sent)?;
         sent = end;
     }
     Ok(())
 }
 
-async fn send(
-    store: &Store,
-    session: &mut ClientSession,
-    plan: &Plan,
-    command: RawDocumentBuf,
-    sent: usize,
-) -> Result<()> {
-    let answer = store.database.run_raw_command(command).session(session).await;
-    let answer = answer.map_err(|error| translate(&error, Some(&plan.layout)))?;
-    refused(&answer, &plan.layout, sent)
-}
-
-/// A command that is written while the one before is under way.
-struct Ahead {
-    rows: Arc<Batch>,
-    /// How many rows were taken before these.
-    before: usize,
-    /// The first row of the command, and the one behind its last.
-    span: Range<usize>,
-    command: RawDocumentBuf,
-}
-
-type Writing = JoinHandle<Result<Ahead>>;
-
-/// Writes the command of the rows from this one on: on the runtime, because whoever hands rows over has other things to do.
-fn write_ahead(plan: &Arc<Plan>, rows: Arc<Batch>, before: usize, start: usize) -> Writing {
-    let plan = Arc::clone(plan);
-    runtime::handle().spawn(async move {
-        let (command, end) = command(&plan, &rows, before, start)?;
-        Ok(Ahead { rows, before, span: start..end, command })
-    })
-}
-
-/// Inserts rows inside the transaction, and of `more` what comes while a command is under way; gives their number.
-pub(super) async fn insert_ahead(
-    session: &mut MongoSession,
-    plan: &Arc<Plan>,
-    rows: Arc<Batch>,
-    more: &mut More,
-) -> Result<usize> {
-    let mut taken = rows.len();
-    let mut next = Some(write_ahead(plan, rows, 0, 0));
-    while let Some(writing) = next.take() {
-        let written =
-            writing.await.map_err(|error| Error::internal(format!("mongodb: a command was lost: {error}")))?;
-        let Ahead { rows, before, span, command } = written?;
-        if span.end < rows.len() {
-            next = Some(write_ahead(plan, rows, before, span.end));
-        }
-        let shared = Arc::clone(plan);
-        let mut sending = pin!(session.write(move |store, mut session| async move {
-            let outcome = match session.as_deref_mut() {
-                Some(session) => send(&store, session, &shared, command, before + span.start).await,
-                None => Err(Error::internal("several documents outside a transaction")),
-            };
-            (session, outcome)
-        }));
-        let mut is_end = false;
-        loop {
-            tokio::select! {
-                biased;
-                sent = &mut sending => break sent?,
-                rows = more.next(), if next.is_none() && !is_end => match rows {
-                    Some(rows) => {
-                        let before = taken;
-                        taken += rows.len();
-                        next = Some(write_ahead(plan, Arc::new(rows), before, 0));
-                    }
-                    None => is_end = true,
-                },
-            }
-        }
-    }
-    Ok(taken)
-}
-
-/// The command that inserts rows from this one on, and the row behind its last. Errors count those that were taken before.
-fn command(plan: &Plan, rows: &Batch, before: usize, start: usize) -> Result<(RawDocumentBuf, usize)> {
+/// The command that inserts rows from this one on, and the row behind its last.
+fn command(plan: &Plan, rows: &Batch, start: usize) -> Result<(RawDocumentBuf, usize)> {
     let (mut bytes, mut end) = (Bytes::default(), start);
     bytes.document(|command| {
         command.text("insert", &plan.layout.collection)?;
         command.list("documents", |documents| {
             let mut number = itoa::Buffer::new();
             for row in (start..rows.len()).take(DOCUMENTS) {
-                let length = documents.len();
+                let before = documents.len();
                 let written =
                     documents.nested(number.format(end - start), |document| plan.layout.write(rows, row, document));
-                written.map_err(|error| error.with("row", before + row))?;
+                written.map_err(|error| error.with("row", row))?;
                 if end > start && documents.len() > COMMAND {
-                    documents.truncate(length);
+                    documents.truncate(before);
                     break;
                 }
                 end += 1;

@@ -19,11 +19,11 @@ use super::client::{Began, Places, Store};
 use super::commands;
 use super::compile::Plan;
 use super::error::{UNKNOWN_COMMIT, translate};
-use super::insert::{insert, insert_ahead};
+use super::insert::insert;
 use super::stream::MongoStream;
 use super::task::{Wanted, ended_if_left, on_runtime, reading};
 use super::values::{document, free};
-use crate::backend::{Batch, Isolation, More, RowBatches, Rows, Session, Statement, TransactionOptions};
+use crate::backend::{Batch, Isolation, RowBatches, Rows, Session, Statement, TransactionOptions};
 use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
@@ -135,10 +135,7 @@ impl MongoSession {
     }
 
     /// Runs a command that writes. Where it is no transaction's and is not answered, nobody knows what it did.
-    pub(super) async fn write<T, F>(
-        &mut self,
-        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F,
-    ) -> Result<T>
+    async fn write<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Done<T>> + Send + 'static,
@@ -282,20 +279,6 @@ impl Session for MongoSession {
         })?;
         let outcome = self.write(move |store, session| insert(store, session, plan, rows)).await;
         self.end(outcome).await
-    }
-
-    async fn insert_more(
-        &mut self,
-        statement: Statement,
-        rows: Arc<Batch>,
-        more: &mut More,
-    ) -> Result<Vec<Option<i64>>> {
-        let plan = plan(&statement)?;
-        // Keys are counted for rows that are there.
-        if plan.command.counts() {
-            return self.insert(statement, rows).await;
-        }
-        insert_ahead(self, &plan, rows, more).await.map(|count| vec![None; count])
     }
 
     async fn stream(self: Box<Self>, statement: Statement, size: usize) -> Result<Box<dyn RowBatches>> {
