@@ -27,10 +27,9 @@ struct Element<'a> {
 }
 
 impl Element<'_> {
-    fn fixed<E>(self, kind: ElementType, value: &[u8]) -> Outcome<(), E> {
+    fn fixed(self, kind: ElementType, value: &[u8]) {
         self.bytes.set_kind(self.start, kind);
         self.bytes.extend(value);
-        Ok(())
     }
 }
 
@@ -50,15 +49,18 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_unit<E>(self) -> Outcome<(), E> {
-        self.fixed(ElementType::Null, &[])
+        self.fixed(ElementType::Null, &[]);
+        Ok(())
     }
 
     fn visit_bool<E>(self, truth: bool) -> Outcome<(), E> {
-        self.fixed(ElementType::Boolean, &[u8::from(truth)])
+        self.fixed(ElementType::Boolean, &[u8::from(truth)]);
+        Ok(())
     }
 
     fn visit_i64<E>(self, number: i64) -> Outcome<(), E> {
-        self.fixed(ElementType::Int64, &number.to_le_bytes())
+        self.fixed(ElementType::Int64, &number.to_le_bytes());
+        Ok(())
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Outcome<(), E> {
@@ -66,7 +68,8 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_f64<E>(self, number: f64) -> Outcome<(), E> {
-        self.fixed(ElementType::Double, &number.to_le_bytes())
+        self.fixed(ElementType::Double, &number.to_le_bytes());
+        Ok(())
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Outcome<(), E> {
