@@ -10,7 +10,7 @@
 use std::fmt;
 
 use farm_db_core::backend::Batch;
-use farm_db_core::repository::Check;
+use farm_db_core::repository::{Check, Way};
 use farm_db_core::schema::FieldType;
 use farm_db_core::value::DateTime;
 use farm_db_core::value::tagged::{self, Seed};
@@ -22,32 +22,12 @@ use crate::transcribe::Transcribe;
 
 type Outcome<T, E> = std::result::Result<T, E>;
 
-/// How a value of exactly the declared type becomes a cell.
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    Text,
-    Json,
-    Scalar,
-    Value,
-}
-
-impl Way {
-    fn new(check: &Check, position: usize) -> Self {
-        match &check.field(position).kind {
-            FieldType::Text => Self::Text,
-            _ if check.passes_scalar(position) => Self::Scalar,
-            _ if check.passes_json(position) => Self::Json,
-            _ => Self::Value,
-        }
-    }
-}
-
 /// Takes the records of one insertion.
 pub(crate) struct Intake {
     repository: Repository,
     check: Check,
-    /// For each field of the entity.
-    ways: Vec<Way>,
+    /// How many fields the entity has.
+    width: usize,
     /// The position of the key that the database counts.
     counted: Option<usize>,
     /// How many records were taken.
@@ -59,10 +39,9 @@ pub(crate) struct Intake {
 impl Intake {
     pub(crate) fn new(repository: &Repository) -> Self {
         let check = repository.check();
-        let ways = (0..repository.entity().fields.len()).map(|position| Way::new(&check, position)).collect();
         Self {
             check,
-            ways,
+            width: repository.entity().fields.len(),
             counted: repository.counted_key(),
             taken: 0,
             has_key: false,
@@ -72,7 +51,7 @@ impl Intake {
 
     /// A batch for so many rows.
     pub(crate) fn batch(&self, rows: usize) -> Batch {
-        Batch::new(self.ways.len(), rows)
+        Batch::new(self.width, rows)
     }
 
     /// Whether a record has brought a key of its own where the database counts them: it counts for all others first then, so
@@ -84,7 +63,7 @@ impl Intake {
     /// Adds the rows of a slice; `many` where it may not be the only row.
     pub(crate) fn take(&mut self, json: &str, many: bool, rows: &mut Batch) -> Result<Made> {
         let before = rows.len();
-        let mut slice = Slice { intake: self, rows, made: vec![false; self.ways.len()], scratch: Vec::new() };
+        let mut slice = Slice { intake: self, rows, made: vec![false; self.width], scratch: Vec::new() };
         let read = slice.read(json);
         let mut made = slice.made;
         if read.is_err() {
@@ -252,8 +231,7 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Outcome<usize, E> {
-        let found =
-            (self.next..self.intake.ways.len()).find(|position| self.intake.check.field(*position).name == name);
+        let found = (self.next..self.intake.width).find(|position| self.intake.check.field(*position).name == name);
         found.ok_or_else(|| E::custom("a field that is unknown, or out of its order"))
     }
 }
@@ -267,7 +245,7 @@ struct Cell<'s, 'a> {
 
 impl Cell<'_, '_> {
     fn way(&self) -> Way {
-        self.slice.intake.ways[self.position]
+        self.slice.intake.check.way(self.position)
     }
 
     fn kind(&self) -> &FieldType {
@@ -314,7 +292,7 @@ impl<'de> Visitor<'de> for Cell<'_, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Outcome<(), E> {
-        if self.way() == Way::Text && self.slice.intake.check.passes_text(self.position, text) {
+        if self.way() == Way::Text && self.slice.intake.check.allows_text(self.position, text) {
             self.slice.rows.push_text(text);
             return Ok(());
         }

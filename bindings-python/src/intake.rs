@@ -5,7 +5,7 @@
 //! instance; where an object is not of exactly the type that stands for the declared one, it takes the second.
 
 use farm_db_core::backend::Batch;
-use farm_db_core::repository::Check;
+use farm_db_core::repository::{Check, Way};
 use farm_db_core::schema::{Field as Declared, FieldType};
 use farm_db_core::value::tagged::{Sign, Writer};
 use farm_db_core::{Error, Value};
@@ -38,32 +38,10 @@ impl From<PyErr> for Refusal {
 pub(crate) struct Intake {
     layout: Layout,
     check: Check,
-    /// For each field of the entity.
+    /// How objects of exactly the types that stand for the declared ones become cells, for each field of the entity.
     ways: Vec<Way>,
     /// Whether the records become instances at once.
     makes: bool,
-}
-
-/// How an object of exactly the type that stands for the declared one becomes a cell.
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    Text,
-    Json,
-    /// It is a value without being made one.
-    Scalar,
-    Value,
-}
-
-impl Way {
-    fn new(check: &Check, position: usize, field: Option<&Field>) -> Self {
-        match &check.field(position).kind {
-            _ if !field.is_some_and(Field::is_plain) => Self::Value,
-            FieldType::Text => Self::Text,
-            _ if check.passes_scalar(position) => Self::Scalar,
-            _ if check.passes_json(position) => Self::Json,
-            _ => Self::Value,
-        }
-    }
 }
 
 /// The object of a cell.
@@ -107,7 +85,11 @@ impl<'py> Made<'py> {
 
 impl Intake {
     pub(crate) fn new(layout: &Layout, check: Check, makes: bool) -> Self {
-        let ways = layout.in_order().enumerate().map(|(position, field)| Way::new(&check, position, field)).collect();
+        let way = |(position, field): (usize, Option<&Field>)| match field {
+            Some(field) if field.is_plain() => check.way(position),
+            _ => Way::Value,
+        };
+        let ways = layout.in_order().enumerate().map(way).collect();
         Self { layout: layout.clone(), check, ways, makes }
     }
 
@@ -241,7 +223,7 @@ impl Intake {
         match self.ways[position] {
             Way::Text => {
                 let text = object.cast_exact::<PyString>().ok()?.to_str().ok()?;
-                self.check.passes_text(position, text).then(|| rows.push_text(text))?;
+                self.check.allows_text(position, text).then(|| rows.push_text(text))?;
                 Some(Object::Same)
             }
             Way::Json => {

@@ -16,32 +16,36 @@ pub struct Check {
     repository: Repository,
     backend: Arc<dyn Backend>,
     now: DateTime,
-    passes: Vec<Pass>,
+    /// For each field of the entity.
+    ways: Vec<Way>,
 }
 
-/// What of a field may go into a [`Batch`] as it is, because no rule, no default and no database changes it.
+/// How a value that is of exactly the declared type gets into a [`Batch`]: as it is, where no rule, no default and no database
+/// changes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Pass {
-    /// Text that satisfies its rules.
+pub enum Way {
+    /// A text that is [allowed](Check::allows_text).
     Text,
-    /// A list, map or free value, as tagged JSON.
+    /// The tagged JSON of a list, a map or a free value in which nothing is of another type than declared, and no zero has a
+    /// sign.
     Json,
-    /// A finite number, a truth value or a moment.
+    /// A finite number, but no zero with a sign; a truth value; a moment that is [kept](Check::keeps_moment).
     Scalar,
-    Nothing,
+    /// It does not: its row has what [`Check::value`] makes of it.
+    Value,
 }
 
-impl Pass {
+impl Way {
     fn new(entity: &Entity, position: usize) -> Self {
         let field = &entity.fields[position];
         match &field.kind {
             // The words come from values.
-            _ if field.auto.is_some() || entity.is_source(position) => Self::Nothing,
+            _ if field.auto.is_some() || entity.is_source(position) => Self::Value,
             FieldType::Text if field.constraints.is_of_text() => Self::Text,
-            _ if !field.constraints.is_empty() => Self::Nothing,
+            _ if !field.constraints.is_empty() => Self::Value,
             FieldType::Int | FieldType::Float | FieldType::Bool | FieldType::DateTime => Self::Scalar,
             kind if !kind.is_scalar() && has_exact_json(kind) => Self::Json,
-            _ => Self::Nothing,
+            _ => Self::Value,
         }
     }
 }
@@ -59,20 +63,14 @@ impl Check {
         self.repository.stored_by(&*self.backend, position, checked)
     }
 
-    /// Whether the row will have this text of a record just as it is.
-    pub fn passes_text(&self, position: usize, text: &str) -> bool {
-        self.passes[position] == Pass::Text && self.field(position).allows_text(text)
+    /// How values of one field go into the row.
+    pub fn way(&self, position: usize) -> Way {
+        self.ways[position]
     }
 
-    /// Whether the row will have the tagged JSON of a record's value, where nothing in that is of another type than declared.
-    pub fn passes_json(&self, position: usize) -> bool {
-        self.passes[position] == Pass::Json
-    }
-
-    /// Whether the row will have any finite number, truth value or moment that is [kept](Self::keeps_moment) of a record just
-    /// as it is, if it is of the declared type and no zero with a sign.
-    pub fn passes_scalar(&self, position: usize) -> bool {
-        self.passes[position] == Pass::Scalar
+    /// Whether the row may have this text where the way is [`Way::Text`].
+    pub fn allows_text(&self, position: usize, text: &str) -> bool {
+        self.field(position).allows_text(text)
     }
 
     /// Whether the database keeps a moment just as it is.
@@ -114,8 +112,8 @@ impl Repository {
     /// Begins to check records that will be inserted together.
     pub fn check(&self) -> Check {
         let backend = self.database.backend();
-        let passes = (0..self.entity.fields.len()).map(|position| Pass::new(&self.entity, position)).collect();
-        Check { repository: self.clone(), backend, now: DateTime::now(), passes }
+        let ways = (0..self.entity.fields.len()).map(|position| Way::new(&self.entity, position)).collect();
+        Check { repository: self.clone(), backend, now: DateTime::now(), ways }
     }
 
     /// Inserts rows that a [`Check`] has made, all or none; returns them as they are stored.

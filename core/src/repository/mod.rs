@@ -27,7 +27,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::arguments::Arguments;
-pub use self::create::Check;
+pub use self::create::{Check, Way};
 pub use self::feed::{Fed, Feed};
 pub use self::json::{JsonField, JsonInner, JsonShape};
 pub use self::read::Key;
