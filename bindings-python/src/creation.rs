@@ -61,9 +61,9 @@ pub(crate) struct Creation {
     keyed: usize,
 }
 
-/// A batch for rows to come.
-fn empty(repository: &farm_db_core::Repository) -> Batch {
-    Batch::new(repository.entity().fields.len(), BATCH)
+/// A batch for so many rows, or more.
+fn empty(repository: &farm_db_core::Repository, rows: usize) -> Batch {
+    Batch::new(repository.entity().fields.len(), rows)
 }
 
 impl Creation {
@@ -83,7 +83,8 @@ impl Creation {
             intake: Intake::new(layout, repository.check(), !later),
             records: records.try_iter()?.unbind(),
             made: if later { Made::Later } else { Made::Now(PyList::empty(records.py()).unbind()) },
-            rows: empty(repository),
+            // Often it is the only one.
+            rows: empty(repository, 1),
             taken: 0,
             is_end: false,
             feed: None,
@@ -101,16 +102,14 @@ impl Creation {
             self.is_end = true;
             return Ok(());
         };
-        let instance = self.intake.take(record?, &mut self.rows).map_err(|refusal| match refusal {
-            Refusal::Unread(Failure::Core(failure)) => {
-                let entity = self.repository.entity().name.as_str();
-                error::to_python(py, &failure.with("row", self.taken).with("entity", entity))
-            }
-            Refusal::Unread(Failure::Host(error)) => error,
-            Refusal::Unfit(failure) => {
-                let many = self.taken > 0 || records.next().is_some();
-                error::to_python(py, &if many { failure.with("row", self.taken) } else { failure })
-            }
+        let instance = self.intake.take(record?, &mut self.rows).map_err(|refusal| {
+            let failure = match refusal {
+                Refusal::Unread(Failure::Host(error)) => return error,
+                Refusal::Unread(Failure::Core(failure)) => failure.with("entity", self.repository.entity().name.as_str()),
+                Refusal::Unfit(failure) => failure,
+            };
+            let many = self.taken > 0 || records.next().is_some();
+            error::to_python(py, &if many { failure.with("row", self.taken) } else { failure })
         })?;
         if let (Made::Now(made), Some(instance)) = (&self.made, instance) {
             made.bind(py).append(instance)?;
@@ -143,7 +142,7 @@ impl Creation {
             self.feed = Some(feed);
         }
         if let Some(feed) = &self.feed {
-            let rows = std::mem::replace(&mut self.rows, empty(&self.repository));
+            let rows = std::mem::replace(&mut self.rows, empty(&self.repository, BATCH));
             if let Some(rows) = feed.push(rows) {
                 self.rows = rows;
             }

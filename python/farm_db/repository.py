@@ -308,8 +308,8 @@ class Repository(Generic[M]):
             InvalidValueError: if the data does not fit the model.
             UniqueViolationError: if a row with its key or a unique value exists.
         """
-        row: M = await self._call("create", {"record": record_of(self.model, data)}, tx)
-        return row
+        rows: list[M] = await self.create_many((data,), tx=tx)
+        return rows[0]
 
     async def create_many(self, records: Iterable[M | Data], *, tx: Transaction | None = None) -> list[M]:
         """Inserts all or none of the rows and returns them as they were stored.

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 #: The verbs whose reply holds rows.
 _ROWS = frozenset(
     {
-        "create",
         "get_or_none",
         "get_many",
         "find",
