@@ -105,7 +105,9 @@ impl Creation {
         let instance = self.intake.take(record?, &mut self.rows).map_err(|refusal| {
             let failure = match refusal {
                 Refusal::Unread(Failure::Host(error)) => return error,
-                Refusal::Unread(Failure::Core(failure)) => failure.with("entity", self.repository.entity().name.as_str()),
+                Refusal::Unread(Failure::Core(failure)) => {
+                    failure.with("entity", self.repository.entity().name.as_str())
+                }
                 Refusal::Unfit(failure) => failure,
             };
             let many = self.taken > 0 || records.next().is_some();
