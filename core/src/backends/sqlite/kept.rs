@@ -15,8 +15,8 @@ use rusqlite::Connection;
 use super::log::{Head, Index};
 use super::prepared::Prepared;
 
-/// How long a transaction is kept.
-pub(super) const TERM: Duration = Duration::from_millis(1);
+/// How long a transaction is kept where nobody commits.
+pub(super) const TERM: Duration = Duration::from_millis(5);
 /// Reads follow each other closely where no more time is between them.
 const GAP: Duration = Duration::from_micros(50);
 /// So many reads in a row, without a commit of anybody, are made by themselves first.
