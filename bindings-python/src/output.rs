@@ -97,8 +97,8 @@ pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, P
 }
 
 /// A cell that is no JSON.
-pub(crate) fn scalar<'py>(py: Python<'py>, cell: Cell<'_>) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match cell {
+pub(crate) fn scalar<'py>(py: Python<'py>, cell: &Cell<'_>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match *cell {
         Cell::Null => py.None().into_bound(py),
         Cell::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
         Cell::Int(number) => PyInt::new(py, number).into_any(),

@@ -17,8 +17,8 @@ use crate::shape::{Reader, Sequence};
 /// The object that a reader makes of a value.
 pub(crate) fn read<'py>(py: Python<'py>, value: &Value, reader: &Reader) -> PyResult<Bound<'py, PyAny>> {
     match value {
-        Value::Decimal(number) => reader.read(py, Cell::Decimal(&format_decimal(number)), false),
-        value => reader.read(py, Cell::Value(value), false),
+        Value::Decimal(number) => reader.read(py, &Cell::Decimal(&format_decimal(number)), false),
+        value => reader.read(py, &Cell::Value(value), false),
     }
 }
 

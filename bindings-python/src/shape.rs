@@ -159,8 +159,8 @@ impl Reader {
         }
     }
 
-    /// The object for a cell.
-    pub(crate) fn read<'py>(&self, py: Python<'py>, cell: Cell<'_>, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
+    /// The object for a cell. It is lent, because a copy of what was written a moment ago waits until the memory has it.
+    pub(crate) fn read<'py>(&self, py: Python<'py>, cell: &Cell<'_>, as_dict: bool) -> PyResult<Bound<'py, PyAny>> {
         match (self, cell) {
             (_, Cell::Null) => Ok(py.None().into_bound(py)),
             (reader, Cell::Json(text)) => json::read(py, text, reader, as_dict),

@@ -50,7 +50,8 @@ impl Layout {
             if rows.columns().iter().copied().eq(0..self.fields.len()) { self.blank(py)? } else { PyDict::new(py) };
         for (column, position) in rows.columns().iter().enumerate() {
             let Some(field) = self.fields[*position].map(|place| &self.shape.fields[place]) else { continue };
-            let cell = rows.rows().cell(row, column).map_err(|failure| error::to_python(py, &failure))?;
+            let cell = rows.rows().cell(row, column);
+            let cell = cell.as_ref().map_err(|failure| error::to_python(py, failure))?;
             values.set_item(field.attribute.bind(py), field.reader.read(py, cell, self.as_dict)?)?;
         }
         self.shape.finish(py, values, None, self.as_dict)
@@ -103,7 +104,7 @@ impl Layout {
     pub(crate) fn set_key(&self, instance: &Bound<'_, PyAny>, position: usize, key: i64) -> PyResult<()> {
         let Some(field) = self.fields[position].map(|place| &self.shape.fields[place]) else { return Ok(()) };
         let py = instance.py();
-        instance::values(instance)?.set_item(field.attribute.bind(py), field.reader.read(py, Cell::Int(key), false)?)
+        instance::values(instance)?.set_item(field.attribute.bind(py), field.reader.read(py, &Cell::Int(key), false)?)
     }
 
     /// Whether making an object runs code of the package's users.
