@@ -222,11 +222,6 @@ fn untag(map: &Map) -> Option<Result<Value>> {
     if map.len() == 1 { read_tag(tag, inner) } else { None }
 }
 
-/// The value that a map stands for, which is the map itself unless it has one tag.
-pub(crate) fn untagged(map: Map) -> Result<Value> {
-    untag(&map).unwrap_or(Ok(Value::Map(map)))
-}
-
 /// The value that a tag and what stands behind it mean; `None` where it is no tag.
 pub fn read_tag(tag: &str, inner: &Value) -> Option<Result<Value>> {
     let value = match (tag, inner) {
@@ -340,7 +335,10 @@ impl<'de> Visitor<'de> for Seed {
         while let Some(key) = entries.next_key::<String>()? {
             map.insert(key, entries.next_value_seed(seed)?);
         }
-        untagged(map).map_err(serde::de::Error::custom)
+        match untag(&map) {
+            Some(value) => value.map_err(serde::de::Error::custom),
+            None => Ok(Value::Map(map)),
+        }
     }
 }
 

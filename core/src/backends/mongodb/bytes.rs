@@ -61,19 +61,6 @@ impl Bytes {
         self.0[start] = kind as u8;
     }
 
-    /// The name of the element that begins there.
-    pub(super) fn name(&self, start: usize) -> &str {
-        let name = self.0[start + 1..].split(|byte| *byte == 0).next().unwrap_or_default();
-        std::str::from_utf8(name).unwrap_or_default()
-    }
-
-    /// Puts a value in the place of all from the element on that begins there.
-    pub(super) fn replace(&mut self, start: usize, value: &Value) -> Result<()> {
-        let name = self.name(start).to_owned();
-        self.0.truncate(start);
-        self.value(&name, value)
-    }
-
     /// Writes a piece of a value.
     pub(super) fn extend(&mut self, piece: &[u8]) {
         self.0.extend_from_slice(piece);
@@ -120,7 +107,8 @@ impl Bytes {
         }
     }
 
-    fn value(&mut self, name: &str, value: &Value) -> Result<()> {
+    /// Writes an element of a value.
+    pub(super) fn value(&mut self, name: &str, value: &Value) -> Result<()> {
         match value {
             Value::Null => self.cell(name, Cell::Null),
             Value::Bool(truth) => self.cell(name, Cell::Bool(*truth)),

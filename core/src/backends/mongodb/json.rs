@@ -7,13 +7,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use super::bytes::Bytes;
 use crate::error::{Error, Result};
-use crate::value::tagged::{Seed, untagged};
-use crate::value::{Map, Value};
+use crate::value::tagged;
 
 type Outcome<T, E> = std::result::Result<T, E>;
 
 /// Writes an element of this JSON.
 pub(super) fn write(bytes: &mut Bytes, name: &str, json: &str) -> Result<()> {
+    // A tag begins with `"$`; without one tagged JSON is plain JSON.
+    if json.contains("\"$") {
+        return bytes.value(name, &tagged::read(json.as_bytes())?);
+    }
     let start = bytes.open(name)?;
     let mut reader = serde_json::Deserializer::from_str(json);
     let written = Element { bytes, start }.deserialize(&mut reader).and_then(|()| reader.end());
@@ -45,7 +48,7 @@ impl<'de> Visitor<'de> for Element<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("tagged json")
+        f.write_str("json")
     }
 
     fn visit_unit<E>(self) -> Outcome<(), E> {
@@ -95,27 +98,11 @@ impl<'de> Visitor<'de> for Element<'_> {
         let Self { bytes, start } = self;
         bytes.set_kind(start, ElementType::EmbeddedDocument);
         let document = bytes.begin();
-        let mut next = entries.next_key_seed(Name(bytes))?;
-        if let Some(tag) = next.take_if(|name| bytes.name(*name).starts_with('$')) {
-            let value = map_from(bytes.name(tag).to_owned(), entries)?;
-            return bytes.replace(start, &value).map_err(A::Error::custom);
-        }
-        while let Some(start) = next {
+        while let Some(start) = entries.next_key_seed(Name(bytes))? {
             entries.next_value_seed(Element { bytes: &mut *bytes, start })?;
-            next = entries.next_key_seed(Name(bytes))?;
         }
         bytes.end(document).map_err(A::Error::custom)
     }
-}
-
-/// What a map means whose first name, of which the value is next, may be a tag.
-fn map_from<'de, A: MapAccess<'de>>(first: String, mut entries: A) -> Outcome<Value, A::Error> {
-    let mut map = Map::new();
-    map.insert(first, entries.next_value_seed(Seed::default())?);
-    while let Some(name) = entries.next_key::<String>()? {
-        map.insert(name, entries.next_value_seed(Seed::default())?);
-    }
-    untagged(map).map_err(A::Error::custom)
 }
 
 /// Opens an element by its name.
