@@ -26,8 +26,6 @@ type Outcome<T, E> = std::result::Result<T, E>;
 pub(crate) struct Intake {
     repository: Repository,
     check: Check,
-    /// How many fields the entity has.
-    width: usize,
     /// The position of the key that the database counts.
     counted: Option<usize>,
     /// How many records were taken.
@@ -39,19 +37,17 @@ pub(crate) struct Intake {
 impl Intake {
     pub(crate) fn new(repository: &Repository) -> Self {
         let check = repository.check();
-        Self {
-            check,
-            width: repository.entity().fields.len(),
-            counted: repository.counted_key(),
-            taken: 0,
-            has_key: false,
-            repository: repository.clone(),
-        }
+        Self { check, counted: repository.counted_key(), taken: 0, has_key: false, repository: repository.clone() }
+    }
+
+    /// How many fields a row has.
+    fn width(&self) -> usize {
+        self.repository.entity().fields.len()
     }
 
     /// A batch for so many rows.
     pub(crate) fn batch(&self, rows: usize) -> Batch {
-        Batch::new(self.width, rows)
+        Batch::new(self.width(), rows)
     }
 
     /// Whether a record has brought a key of its own where the database counts them: it counts for all others first then, so
@@ -63,7 +59,7 @@ impl Intake {
     /// Adds the rows of a slice; `many` where it may not be the only row.
     pub(crate) fn take(&mut self, json: &str, many: bool, rows: &mut Batch) -> Result<Made> {
         let before = rows.len();
-        let mut slice = Slice { intake: self, rows, made: vec![false; self.width], scratch: Vec::new() };
+        let mut slice = Slice { intake: self, rows, made: vec![false; self.width()], scratch: Vec::new() };
         let read = slice.read(json);
         let mut made = slice.made;
         if read.is_err() {
@@ -231,7 +227,7 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Outcome<usize, E> {
-        let found = (self.next..self.intake.width).find(|position| self.intake.check.field(*position).name == name);
+        let found = (self.next..self.intake.width()).find(|position| self.intake.check.field(*position).name == name);
         found.ok_or_else(|| E::custom("a field that is unknown, or out of its order"))
     }
 }

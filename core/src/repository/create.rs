@@ -16,8 +16,6 @@ pub struct Check {
     repository: Repository,
     backend: Arc<dyn Backend>,
     now: DateTime,
-    /// For each field of the entity.
-    ways: Vec<Way>,
 }
 
 /// How a value that is of exactly the declared type gets into a [`Batch`]: as it is, where no rule, no default and no database
@@ -36,6 +34,11 @@ pub enum Way {
 }
 
 impl Way {
+    /// For each field of the entity.
+    pub(super) fn all(entity: &Entity) -> Vec<Self> {
+        (0..entity.fields.len()).map(|position| Self::new(entity, position)).collect()
+    }
+
     fn new(entity: &Entity, position: usize) -> Self {
         let field = &entity.fields[position];
         match &field.kind {
@@ -65,7 +68,7 @@ impl Check {
 
     /// How values of one field go into the row.
     pub fn way(&self, position: usize) -> Way {
-        self.ways[position]
+        self.repository.shared.ways[position]
     }
 
     /// Whether the row may have this text where the way is [`Way::Text`].
@@ -111,9 +114,7 @@ impl Repository {
 
     /// Begins to check records that will be inserted together.
     pub fn check(&self) -> Check {
-        let backend = self.database.backend();
-        let ways = (0..self.entity.fields.len()).map(|position| Way::new(&self.entity, position)).collect();
-        Check { repository: self.clone(), backend, now: DateTime::now(), ways }
+        Check { repository: self.clone(), backend: self.database.backend(), now: DateTime::now() }
     }
 
     /// Inserts rows that a [`Check`] has made, all or none; returns them as they are stored.

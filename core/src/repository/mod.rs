@@ -171,6 +171,8 @@ pub(crate) struct Shared {
     by_key: Statement,
     /// The compiled insert of one row or many.
     insertion: Statement,
+    /// How values of each field get into a batch.
+    ways: Vec<Way>,
     group: group::Group,
     plans: plan::Plans,
 }
@@ -180,7 +182,7 @@ impl Shared {
         let by_key = read::statement_by_key(database, entity)?;
         let insertion = database.backend().compile(&Operation::Insert(Insert { entity, conflict: None }))?;
         let (group, plans) = (group::Group::default(), plan::Plans::default());
-        Ok(Self { entity: Arc::clone(entity), by_key, insertion, group, plans })
+        Ok(Self { entity: Arc::clone(entity), by_key, insertion, ways: Way::all(entity), group, plans })
     }
 
     /// Whether it is of this entity, and of no other one of the name.
