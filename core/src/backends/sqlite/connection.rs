@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::functions;
 use super::prepared::Commits;
@@ -22,6 +23,9 @@ const STATEMENT_CACHE: usize = 128;
 const PAGES: i64 = 8192;
 /// The same during a stream, which comes by each page once.
 const PAGES_OF_STREAM: i64 = 2000;
+
+/// The pause before another try to switch a new file to the write-ahead log.
+const BETWEEN_SWITCHES: Duration = Duration::from_millis(1);
 
 /// Opens connections of one kind, each on its thread.
 pub(super) struct Opener {
@@ -116,7 +120,7 @@ fn configure(connection: &Connection, config: &Config, writer: bool) -> rusqlite
     let memory = matches!(config.url.location(), Location::Memory);
     if writer && !memory && config.sqlite.mode != OpenMode::ReadOnly {
         // WAL stays with the file; readers find it there.
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        switch_to_log(connection, config.sqlite.busy_timeout)?;
     }
     keep_pages(connection, PAGES)?;
     connection.pragma_update(None, "synchronous", config.sqlite.synchronous.word())?;
@@ -127,6 +131,20 @@ fn configure(connection: &Connection, config: &Config, writer: bool) -> rusqlite
     }
     // Reading the header now proves that the file is a database.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map(|_| ())
+}
+
+/// Switches the file to the write-ahead log. Of two processes that do so with a new file at once, each waits for the other's
+/// lock, and SQLite refuses one of them without calling its busy handler (`sqlite3_busy_handler`, on deadlocks).
+fn switch_to_log(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let start = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && start.elapsed() < patience => {
+                thread::sleep(BETWEEN_SWITCHES);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn keep_pages(connection: &Connection, kibibytes: i64) -> rusqlite::Result<()> {
@@ -144,3 +162,31 @@ pub(super) fn with_few_pages<T>(connection: &Connection, work: impl FnOnce() -> 
 
 /// How long a stream may rest on an unread batch before it gives up its snapshot, which holds back the log's reuse.
 pub(super) const MAX_READ_AGE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn all_who_open_a_new_file_at_once_succeed() {
+        const AT_ONCE: usize = 6;
+        let folder = tempfile::tempdir().unwrap();
+        let barrier = Barrier::new(AT_ONCE);
+        // Often, because they must meet within microseconds.
+        for round in 0..200 {
+            let open = || {
+                barrier.wait();
+                let connection = Connection::open(folder.path().join(format!("{round}.db"))).unwrap();
+                connection.busy_timeout(Duration::from_secs(5)).unwrap();
+                switch_to_log(&connection, Duration::from_secs(5))
+            };
+            thread::scope(|scope| {
+                for opened in [(); AT_ONCE].map(|()| scope.spawn(open)) {
+                    opened.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
+}
