@@ -91,6 +91,7 @@ pub const OPTIONS: &[KnownOption] = &[
 
     known(SQLITE, "busy_timeout", &["timeout"], Kind::Span { least: 0, most: HOUR, unlimited: false }, "how long to wait for a lock of another process"),
     known(SQLITE, "journal_size_limit", &[], Kind::Count { least: 0, most: i64::MAX as u64, unlimited: true }, "bytes that the write-ahead log keeps on disk after a checkpoint"),
+    known(SQLITE, "mmap_size", &[], count(0, i64::MAX as u64), "bytes of the file that readers map into memory, 0 for none (128 MiB)"),
     known(SQLITE, "synchronous", &[], Kind::Choice(&["off", "normal", "full", "extra"]), "how far a commit waits for the disk"),
     known(SQLITE, "foreign_keys", &[], Kind::Truth, "whether foreign keys are enforced"),
     known(SQLITE, "mode", &[], Kind::Choice(&["ro", "rw", "rwc", "memory"]), "read only, read and write, or create as well (the default)"),

@@ -14,6 +14,8 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// Bytes that the write-ahead log keeps on disk after a checkpoint (64 MiB); nothing for no limit.
     pub journal_size_limit: Option<u64>,
+    /// Bytes of the file that readers map into memory (128 MiB); 0 for none. SQLite maps 2 GiB at most.
+    pub mmap_size: u64,
     /// How far a commit waits for the disk (normal).
     pub synchronous: Synchronous,
     /// Whether foreign keys are enforced (they are).
@@ -53,6 +55,7 @@ impl Default for SqliteOptions {
         Self {
             busy_timeout: Duration::from_secs(5),
             journal_size_limit: Some(64 << 20),
+            mmap_size: 128 << 20,
             synchronous: Synchronous::Normal,
             foreign_keys: true,
             mode: OpenMode::Create,
@@ -83,6 +86,9 @@ impl SqliteOptions {
             Some(Setting::Count(bytes)) => options.journal_size_limit = Some(bytes),
             Some(_) => options.journal_size_limit = None,
             None => {}
+        }
+        if let Some(Setting::Count(bytes)) = settings.take("mmap_size") {
+            options.mmap_size = bytes;
         }
         if let Some(truth) = settings.take_truth("foreign_keys") {
             options.foreign_keys = truth;

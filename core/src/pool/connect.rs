@@ -50,7 +50,7 @@ impl<M: Manager> Shared<M> {
             state.health.connected();
             state.last_failure = None;
         }
-        self.take_back(live, true);
+        self.take_back(live, true, Instant::now());
         // Those who were held back by earlier failures.
         let plan = self.lock().plan(&self.options);
         self.start(plan);

@@ -28,7 +28,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -78,6 +78,11 @@ impl<M: Manager> Pool<M> {
     /// An idle connection, if there is one.
     pub fn try_acquire(&self) -> Option<Pooled<M>> {
         self.0.checkout_idle()
+    }
+
+    /// Works for a moment with an idle connection, if there is one; `work` is given the time too. A panic closes it.
+    pub fn with_idle<T>(&self, work: impl FnOnce(&mut M::Connection, Instant) -> T) -> Option<T> {
+        self.0.with_idle(work)
     }
 
     /// The pool's figures at this moment.

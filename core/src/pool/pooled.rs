@@ -7,6 +7,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Manager;
 use super::live::Live;
 use super::shared::Shared;
@@ -79,7 +81,7 @@ impl<M: Manager> Drop for Pooled<M> {
         if let Some(mut live) = self.live.take() {
             let clean = !self.dirty && !std::thread::panicking();
             live.proven |= clean;
-            self.pool.take_back(live, clean);
+            self.pool.take_back(live, clean, Instant::now());
         }
     }
 }

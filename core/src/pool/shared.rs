@@ -125,6 +125,26 @@ impl<M: Manager> Shared<M> {
         }
     }
 
+    /// Lends an idle connection to `work`, without what a loan of any length needs.
+    pub(super) fn with_idle<T>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut M::Connection, std::time::Instant) -> T,
+    ) -> Option<T> {
+        let now = Instant::now();
+        let idle = {
+            let mut state = self.lock();
+            if state.idle.back()?.live.is_expired(now) {
+                return None;
+            }
+            let idle = state.idle.pop_back()?;
+            state.in_use += 1;
+            idle
+        };
+        self.counters.acquired();
+        let mut moment = Moment { pool: self, live: Some(idle.live), now };
+        moment.live.as_mut().map(|live| work(&mut live.connection, now.into_std()))
+    }
+
     /// Lets a connection out that is not too old, and says whether it is to be looked at before a write; discards it
     /// otherwise.
     fn examine(self: &Arc<Self>, idle: Idle<M::Connection>, now: Instant) -> Option<Pooled<M>> {
@@ -142,8 +162,8 @@ impl<M: Manager> Shared<M> {
     }
 
     /// Takes a connection back that counts as in use: to the first waiter, to the idle ones, or to be closed.
-    pub(super) fn take_back(self: &Arc<Self>, mut live: Live<M::Connection>, clean: bool) {
-        let now = Instant::now();
+    /// `now` is the time, or hardly before it.
+    pub(super) fn take_back(self: &Arc<Self>, mut live: Live<M::Connection>, clean: bool, now: Instant) {
         loop {
             let mut state = self.lock();
             state.in_use -= 1;
@@ -263,6 +283,21 @@ impl<M: Manager> Shared<M> {
             if let Ok(Some(waker)) = seat.fill(Err(closed())) {
                 wake(waker);
             }
+        }
+    }
+}
+
+/// A connection that is back in a moment.
+struct Moment<'a, M: Manager> {
+    pool: &'a Arc<Shared<M>>,
+    live: Option<Live<M::Connection>>,
+    now: Instant,
+}
+
+impl<M: Manager> Drop for Moment<'_, M> {
+    fn drop(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.pool.take_back(live, !std::thread::panicking(), self.now);
         }
     }
 }

@@ -5,6 +5,8 @@
 //! was given up has had no effect: outside a transaction an interrupted statement is undone, inside one it is not interrupted
 //! before the deadline that it has anyway.
 
+use std::time::Instant;
+
 use rusqlite::Connection;
 
 use super::pace::BOUND;
@@ -26,7 +28,8 @@ impl SqliteSession {
             return None;
         }
         let bound = (!self.in_transaction).then_some(BOUND);
-        let here = || self.connection.at_once(bound, |open, _| open.connection_at_once().map(&mut *work));
+        let here =
+            || self.connection.at_once(bound, Instant::now(), |open, _| open.connection_at_once().map(&mut *work));
         match turn::work_here(here)?? {
             Err(error) if error.kind() == Kind::DatabaseBusy => None,
             Err(error) if error.kind() == Kind::StatementTimeout && bound.is_some() => None,

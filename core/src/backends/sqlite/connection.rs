@@ -122,6 +122,11 @@ fn configure(connection: &Connection, config: &Config, writer: bool) -> rusqlite
         // WAL stays with the file; readers find it there.
         switch_to_log(connection, config.sqlite.busy_timeout)?;
     }
+    if !writer && !memory {
+        // A read by key is a twentieth faster. A disk that fails then ends the process instead of giving an error, as it does
+        // for the index of the log, which is always mapped (<https://sqlite.org/mmap.html>).
+        map_file(connection, i64::try_from(config.sqlite.mmap_size).unwrap_or(i64::MAX))?;
+    }
     keep_pages(connection, PAGES)?;
     connection.pragma_update(None, "synchronous", config.sqlite.synchronous.word())?;
     connection.pragma_update(None, "foreign_keys", config.sqlite.foreign_keys)?;
@@ -151,11 +156,19 @@ fn keep_pages(connection: &Connection, kibibytes: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -kibibytes)
 }
 
+/// Reads of the file's first `bytes` go to memory that the system fills.
+fn map_file(connection: &Connection, bytes: i64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "mmap_size", bytes)
+}
+
 /// Does work that would only fill the memory for pages.
 pub(super) fn with_few_pages<T>(connection: &Connection, work: impl FnOnce() -> T) -> T {
+    let mapped = connection.pragma_query_value(None, "mmap_size", |row| row.get(0));
     // Where it fails the work takes more memory, nothing else.
     let _ = keep_pages(connection, PAGES_OF_STREAM);
+    let _ = map_file(connection, 0);
     let result = work();
+    let _ = mapped.and_then(|bytes| map_file(connection, bytes));
     let _ = keep_pages(connection, PAGES);
     result
 }
@@ -168,6 +181,24 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+    use crate::document;
+
+    #[test]
+    fn readers_map_the_file_but_not_during_a_stream() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}/app.db", folder.path().display());
+        let mapped = |connection: &Connection| {
+            connection.pragma_query_value(None, "mmap_size", |row| row.get::<_, i64>(0)).unwrap()
+        };
+        for bytes in [1 << 20, 0] {
+            let config = Config::parse(&url, &document! { "mmap_size" => bytes }).unwrap();
+            assert_eq!(mapped(&open(&config, true).unwrap()), 0);
+            let reader = open(&config, false).unwrap();
+            assert_eq!(mapped(&reader), bytes);
+            assert_eq!(with_few_pages(&reader, || mapped(&reader)), 0);
+            assert_eq!(mapped(&reader), bytes);
+        }
+    }
 
     #[test]
     fn all_who_open_a_new_file_at_once_succeed() {

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use self::commit::{Insertion, Keys, Offers};
 use self::connection::Opener;
 use self::pace::BOUND;
+use self::prepared::Open;
 use self::session::SqliteSession;
 use crate::backend::{
     Access, Backend, Batch, Capabilities, Introspection, Operation, Position, Rows, Session, Statement,
@@ -179,8 +180,8 @@ impl Backend for Sqlite {
     }
 
     fn query_at_once(&self, statement: &Statement, parameters: &[Value]) -> Option<Box<dyn Rows>> {
-        let connection = self.pool(Access::Read).try_acquire()?;
-        let rows = connection.at_once(Some(BOUND), |open, now| open.read(statement, parameters, now))?;
+        let read = |open: &mut Open, now| open.read(statement, parameters, now);
+        let rows = self.pool(Access::Read).with_idle(|worker, now| worker.at_once(Some(BOUND), now, read))??;
         Some(Box::new(rows))
     }
 

@@ -102,7 +102,7 @@ impl Open {
             self.prepared.push(Prepared::new(&self.connection, &statement.text)?);
             self.prepared.len() - 1
         };
-        self.prepared[place].read(parameters, SqliteRows::new(&statement.kinds, 1))
+        self.prepared[place].read(parameters, SqliteRows::new(&statement.kinds, 1), statement.by_key)
     }
 }
 
@@ -137,7 +137,8 @@ impl Prepared {
         (unsafe { ffi::sqlite3_step(running.handle) } == ffi::SQLITE_DONE).then_some(())
     }
 
-    fn read(&mut self, parameters: &[Value], mut rows: SqliteRows) -> Option<SqliteRows> {
+    /// The rows; the first where there is one at most.
+    fn read(&mut self, parameters: &[Value], mut rows: SqliteRows, one: bool) -> Option<SqliteRows> {
         let running = Running { handle: self.handle.as_ptr(), _parameters: parameters };
         for (index, value) in parameters.iter().enumerate() {
             running.bind(c_int::try_from(index + 1).ok()?, value)?;
@@ -145,7 +146,12 @@ impl Prepared {
         loop {
             // SAFETY: the statement is alive, and what is bound to it too.
             match unsafe { ffi::sqlite3_step(running.handle) } {
-                ffi::SQLITE_ROW => running.push_row(&mut rows)?,
+                ffi::SQLITE_ROW => {
+                    running.push_row(&mut rows)?;
+                    if one {
+                        return Some(rows.complete());
+                    }
+                }
                 ffi::SQLITE_DONE => return Some(rows.complete()),
                 _ => return None,
             }

@@ -31,6 +31,9 @@ enum Task {
 /// Virtual-machine steps between two looks at [`Interrupt`]: some tens of microseconds.
 const STEPS_BETWEEN_CHECKS: i32 = 1000;
 
+/// The number of what is made at once, which nobody asks to stop.
+const AT_ONCE: u64 = u64::MAX;
+
 /// Tells a running statement to stop.
 #[derive(Debug)]
 pub(super) struct Interrupt {
@@ -297,12 +300,13 @@ impl Worker {
         outcome.map_err(|_| Error::new(Kind::ConnectionFailed, "the database thread has ended"))?
     }
 
-    /// Does short work on the caller's thread, which saves two hand-overs between threads; `work` is given the time on a
-    /// clock. `None` where it cannot be done at once: jobs are there, such work takes too long of late, or this one gave up,
+    /// Does short work on the caller's thread, which saves two hand-overs between threads; `now` is the time, and `work` is
+    /// given it on a clock. `None` where it cannot be done at once: jobs are there, such work takes too long of late, or this one gave up,
     /// perhaps because its statement was interrupted after `bound`.
     pub(super) fn at_once<T>(
         &self,
         bound: Option<Duration>,
+        now: Instant,
         work: impl FnOnce(&mut Open, Duration) -> Option<T>,
     ) -> Option<T> {
         if !self.pace.is_short() || self.jobs_left.load(Ordering::Acquire) > 0 {
@@ -314,10 +318,10 @@ impl Worker {
         let _call = Call::try_begin()?;
         let bound = self.habits.statement.into_iter().chain(bound).min();
         let interrupt = &self.interrupt;
-        let started = interrupt.started.elapsed();
+        let started = now.saturating_duration_since(interrupt.started);
         let deadline = bound.map_or(u64::MAX, |bound| (started + bound).as_micros() as u64);
         interrupt.deadline.store(deadline, Ordering::Relaxed);
-        interrupt.current.store(self.next_job.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        interrupt.current.store(AT_ONCE, Ordering::Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(open, started)));
         if open.kept.is_open() && !std::mem::replace(&mut open.kept.is_watched, true) {
             let _ = self.jobs.send(Task::Watch);

@@ -38,6 +38,31 @@ async fn a_panic_while_a_connection_is_out_makes_it_dirty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_lent_for_a_moment() {
+    let (pool, _) = pool(PoolOptions { max_lifetime: Some(ms(10_000)), ..options(1) });
+    assert_eq!(pool.with_idle(|connection, _| connection.id), None, "none is open");
+    drop(pool.acquire().await.unwrap());
+    let lent =
+        pool.with_idle(|connection, _| (connection.id, pool.stats().in_use, pool.with_idle(|_, _| ()).is_some()));
+    assert_eq!(lent, Some((0, 1, false)));
+    assert_eq!((pool.stats().idle, pool.stats().in_use, pool.stats().acquires_total), (1, 0, 2));
+    tokio::time::sleep(ms(10_000)).await;
+    assert_eq!(pool.with_idle(|connection, _| connection.id), None, "it is too old");
+    assert_eq!(pool.acquire().await.unwrap().id, 1);
+    pool.close(ms(1000)).await;
+    assert_eq!(pool.with_idle(|connection, _| connection.id), None, "the pool is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_connection_is_lent_makes_it_dirty() {
+    let (pool, _) = pool(options(1));
+    drop(pool.acquire().await.unwrap());
+    let work = || pool.with_idle(|_, _| panic!("the work panics"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err());
+    assert_eq!(pool.acquire().await.unwrap().id, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_gets_a_new_connection_when_a_dirty_one_comes_back() {
     let (pool, _) = pool(options(1));
     let mut held = pool.acquire().await.unwrap();
