@@ -300,9 +300,9 @@ impl Worker {
         outcome.map_err(|_| Error::new(Kind::ConnectionFailed, "the database thread has ended"))?
     }
 
-    /// Does short work on the caller's thread, which saves two hand-overs between threads; `now` is the time, and `work` is
-    /// given it on a clock. `None` where it cannot be done at once: jobs are there, such work takes too long of late, or this one gave up,
-    /// perhaps because its statement was interrupted after `bound`.
+    /// Does short work on the caller's thread, which saves two hand-overs between threads; `work` is given the time, which is
+    /// `now`, on a clock. `None` where it cannot be done at once: jobs are there, such work takes too long of late, or this one
+    /// gave up, perhaps because its statement was interrupted after `bound`.
     pub(super) fn at_once<T>(
         &self,
         bound: Option<Duration>,

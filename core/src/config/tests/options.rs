@@ -94,8 +94,8 @@ fn sqlite_options_have_defaults_and_can_be_set() {
     assert_eq!(config.sqlite.busy_timeout, 5 * SECOND);
     assert_eq!((config.statement_timeout, config.residual_limit), (None, 10_000));
     let options = document! {
-        "busyTimeoutMs" => 250, "statement_timeout" => 1.5, "journal_size_limit" => -1, "mmap_size" => 0, "synchronous" => "FULL",
-        "foreign_keys" => false, "residual_limit" => 5, "mode" => "ro",
+        "busyTimeoutMs" => 250, "statement_timeout" => 1.5, "journal_size_limit" => -1, "mmap_size" => 0,
+        "synchronous" => "FULL", "foreign_keys" => false, "residual_limit" => 5, "mode" => "ro",
     };
     let config = Config::parse("sqlite:///x.db", &options).unwrap();
     let expected = SqliteOptions {
