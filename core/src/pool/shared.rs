@@ -296,8 +296,10 @@ struct Moment<'a, M: Manager> {
 
 impl<M: Manager> Drop for Moment<'_, M> {
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
-            self.pool.take_back(live, !std::thread::panicking(), self.now);
+        if let Some(mut live) = self.live.take() {
+            let clean = !std::thread::panicking();
+            live.proven |= clean;
+            self.pool.take_back(live, clean, self.now);
         }
     }
 }
