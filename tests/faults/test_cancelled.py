@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from farm_db import Database, DatabaseBusyError
+from faults.conftest import Wire
 from faults.support import Row, Wide, becomes, idle, often, opened, token_on_every_connection, watching
 
 pytestmark = [pytest.mark.alone, pytest.mark.every_backend]
@@ -90,6 +91,40 @@ async def _nobody_holds_the_lock(url: str) -> None:
             return True
 
         await becomes(is_free, AT_REST, "the lock of the file is held")
+
+
+@pytest.mark.only("mongodb")
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
+async def test_the_place_of_a_transaction_comes_back_after_its_end(wire: Wire, part: float) -> None:
+    """Else whoever gets it next meets the locks of one who has left."""
+    delay = 0.1
+    async with opened(wire.url, max_size=1) as database, watching(wire.direct) as watcher:
+        rows = database.repository(Row)
+        await rows.create_many([{"id": "a"}, {"id": "b"}])
+        await watcher.transactions()
+        began, changed = asyncio.Event(), asyncio.Event()
+
+        async def leave() -> None:
+            async with database.transaction() as tx:
+                await rows.update("a", {"value": 1}, tx=tx)
+                began.set()
+                await rows.update("b", {"value": 1}, tx=tx)
+                changed.set()
+
+        wire.proxy.delay = delay
+        leaving = asyncio.ensure_future(leave())
+        await began.wait()
+        # The answer to the second update comes after two delays.
+        await asyncio.sleep(2 * delay * part)
+        assert not changed.is_set()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert leaving.cancelled()
+        # One's own begins on the server with its first command only.
+        async with database.transaction() as tx:
+            assert await watcher.transactions() == 0
+            wire.proxy.delay = 0
+            assert [one.value for one in await rows.find(tx=tx)] == [0, 0]
 
 
 async def test_large_reads_cancelled_in_their_middle_leave_nothing(url: str) -> None:

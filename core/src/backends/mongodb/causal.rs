@@ -6,12 +6,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mongodb::Client;
 use mongodb::bson::{Timestamp, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::SessionOptions;
-use mongodb::{Client, ClientSession};
 
 use super::client::Store;
+use super::driver_session::DriverSession;
 use super::error::translate;
 use super::task::on_runtime;
 use crate::error::Result;
@@ -50,7 +51,7 @@ impl Writes {
 }
 
 /// The session of one read outside transactions; `None` where it need not wait for anything.
-pub(super) async fn session(store: &Arc<Store>) -> Result<Option<Box<ClientSession>>> {
+pub(super) async fn session(store: &Arc<Store>) -> Result<Option<DriverSession>> {
     let Some(writes) = store.causal.clone().filter(|_| store.prefers) else { return Ok(None) };
     let client = store.client.clone();
     let session = on_runtime(async move {
@@ -58,7 +59,7 @@ pub(super) async fn session(store: &Arc<Store>) -> Result<Option<Box<ClientSessi
         let options = SessionOptions::builder().causal_consistency(true).build();
         let mut session = client.start_session().with_options(options).await?;
         session.advance_operation_time(time);
-        Ok(Some(Box::new(session)))
+        Ok(Some(DriverSession::of_command(session)))
     });
     session.await?.map_err(|error: DriverError| translate(&error, None))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use mongodb::ClientSession;
 use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{Error as DriverError, Result as DriverResult};
@@ -12,6 +11,7 @@ use mongodb::raw_batch_cursor::RawBatch;
 
 use super::client::Store;
 use super::compile::{Command, Plan};
+use super::driver_session::DriverSession;
 use super::error::{is_lost, translate};
 use super::layout::ID;
 use super::rows::MongoRows;
@@ -32,7 +32,7 @@ const ALL: u32 = i32::MAX.unsigned_abs();
 /// How often an upsert looks again when another one was faster.
 const UPSERT_ATTEMPTS: usize = 10;
 
-pub(super) type Transaction = Option<Box<ClientSession>>;
+pub(super) type Transaction = Option<DriverSession>;
 type Documents = mongodb::Collection<RawDocumentBuf>;
 
 /// Adds the transaction's session and the deadline to an action, and awaits it.

@@ -6,6 +6,7 @@ mod causal;
 mod client;
 mod commands;
 mod compile;
+mod driver_session;
 mod error;
 mod filter;
 mod info;

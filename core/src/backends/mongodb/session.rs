@@ -1,15 +1,14 @@
 //! Sessions: commands on collections, in a transaction of the server where one was begun.
 //!
 //! Invariant: the driver's session of a transaction is either here or with the command under way; a command that was left
-//! takes it along, and dropping it there aborts the transaction on the server. MongoDB aborts a transaction with its first
-//! failed command; from then on it can only be rolled back.
+//! takes it along, and dropping it there ends the transaction on the server before the place is given back. MongoDB aborts
+//! a transaction with its first failed command; from then on it can only be rolled back.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
@@ -18,6 +17,7 @@ use super::causal;
 use super::client::{Began, Places, Store};
 use super::commands;
 use super::compile::Plan;
+use super::driver_session::DriverSession;
 use super::error::{UNKNOWN_COMMIT, translate};
 use super::insert::insert;
 use super::stream::MongoStream;
@@ -27,7 +27,6 @@ use crate::backend::{Batch, Isolation, RowBatches, Rows, Session, Statement, Tra
 use crate::backends::deadline::{Deadline, no_answer, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pooled;
-use crate::runtime;
 use crate::transaction::may_repeat;
 use crate::value::Value;
 
@@ -39,7 +38,7 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 enum State {
     None,
     /// Open, with the driver's session.
-    Open(Box<ClientSession>),
+    Open(DriverSession),
     /// It can only be rolled back, and why.
     Broken(&'static str),
 }
@@ -48,25 +47,23 @@ enum State {
 pub(super) struct MongoSession {
     store: Arc<Store>,
     state: State,
-    /// Held by a command that was left as well, until it has ended.
-    began: Option<Arc<Began>>,
     /// Given back when neither the session nor a command that was left needs it.
     place: Arc<Pooled<Places>>,
 }
 
 /// The transaction's session on its way through a command, and what the command gave.
-pub(super) type Done<T> = (Option<Box<ClientSession>>, Result<T>);
+pub(super) type Done<T> = (Option<DriverSession>, Result<T>);
 
 impl MongoSession {
     pub(super) fn new(store: &Arc<Store>, place: Pooled<Places>) -> Self {
-        Self { store: Arc::clone(store), state: State::None, began: None, place: Arc::new(place) }
+        Self { store: Arc::clone(store), state: State::None, place: Arc::new(place) }
     }
 
     /// Runs a command, with the transaction's session where there is one. `None` where it is not answered in time, or given
     /// up because the database is closed.
     async fn run<T, F>(
         &mut self,
-        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
+        work: impl FnOnce(Arc<Store>, Option<DriverSession>, Wanted) -> F,
     ) -> Result<Option<T>>
     where
         T: Send + 'static,
@@ -80,10 +77,10 @@ impl MongoSession {
     /// The same with a session of the driver, which is the transaction's or one for this command only.
     async fn send<T, F>(
         &mut self,
-        session: Option<Box<ClientSession>>,
+        session: Option<DriverSession>,
         lent: bool,
         deadline: Deadline,
-        work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F,
+        work: impl FnOnce(Arc<Store>, Option<DriverSession>, Wanted) -> F,
     ) -> Result<Option<T>>
     where
         T: Send + 'static,
@@ -95,9 +92,8 @@ impl MongoSession {
         // The driver's futures are large, and what is around this one would be as large several times over.
         let work = Box::pin(work(Arc::clone(&store), session, wanted.clone()));
         let left = wanted.clone();
-        let began = self.began.clone();
         let work = async move {
-            let (_place, _began) = (place, began);
+            let _place = place;
             let closable = Arc::clone(&store);
             let work = async move {
                 match number {
@@ -119,7 +115,7 @@ impl MongoSession {
     }
 
     /// Runs a command that reads, outside a transaction after what was written before, where that is wanted.
-    async fn read<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>, Wanted) -> F) -> Result<T>
+    async fn read<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<DriverSession>, Wanted) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Done<T>> + Send + 'static,
@@ -135,7 +131,7 @@ impl MongoSession {
     }
 
     /// Runs a command that writes. Where it is no transaction's and is not answered, nobody knows what it did.
-    async fn write<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<Box<ClientSession>>) -> F) -> Result<T>
+    async fn write<T, F>(&mut self, work: impl FnOnce(Arc<Store>, Option<DriverSession>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Done<T>> + Send + 'static,
@@ -159,7 +155,7 @@ impl MongoSession {
     }
 
     /// Takes the transaction's session out; until it is put back the transaction counts as left.
-    fn lend(&mut self) -> Result<Option<Box<ClientSession>>> {
+    fn lend(&mut self) -> Result<Option<DriverSession>> {
         match std::mem::replace(&mut self.state, State::None) {
             State::None => Ok(None),
             State::Open(session) => {
@@ -182,7 +178,7 @@ impl MongoSession {
     }
 
     /// Takes what a stream needs.
-    pub(super) async fn for_stream(&mut self) -> Result<(Arc<Store>, Option<Box<ClientSession>>)> {
+    pub(super) async fn for_stream(&mut self) -> Result<(Arc<Store>, Option<DriverSession>)> {
         let session = match self.lend()? {
             None => {
                 let asking = causal::session(&self.store);
@@ -194,7 +190,7 @@ impl MongoSession {
     }
 
     /// Puts the transaction's session back after a stream.
-    pub(super) fn put_back(&mut self, session: Option<Box<ClientSession>>) {
+    pub(super) fn put_back(&mut self, session: Option<DriverSession>) {
         if let Some(session) = session {
             self.state = State::Open(session);
         }
@@ -205,11 +201,6 @@ impl Drop for MongoSession {
     fn drop(&mut self) {
         if let Some(writes) = self.store.causal.as_ref().filter(|_| !self.store.prefers) {
             writes.note();
-        }
-        if let State::Open(session) = std::mem::replace(&mut self.state, State::None) {
-            // The driver aborts in a task of its own, for which it must be on the runtime.
-            let _runtime = runtime::handle().enter();
-            drop(session);
         }
     }
 }
@@ -320,8 +311,8 @@ impl Session for MongoSession {
         let session =
             Deadline::after(self.store.timeout).bound(starting).await.ok_or_else(|| no_answer("mongodb"))??;
         let session = session.map_err(|error: DriverError| translate(&error, None))?;
-        self.began = Some(Arc::new(Began::new(&self.store, session.id().clone())));
-        self.state = State::Open(session);
+        let began = Began::new(&self.store, session.id().clone());
+        self.state = State::Open(DriverSession::of_transaction(session, began, self.place()));
         Ok(())
     }
 
@@ -330,7 +321,7 @@ impl Session for MongoSession {
             Ok(Some(session)) => session,
             Ok(None) => return Err(Error::transaction_state("there is no transaction to commit")),
             Err(error) => {
-                (self.state, self.began) = (State::None, None);
+                self.state = State::None;
                 return Err(error);
             }
         };
@@ -339,17 +330,20 @@ impl Session for MongoSession {
             Some(ended) => ended.flatten(),
             None => Err(unknown_commit(&no_answer("mongodb"))),
         };
-        (self.state, self.began) = (State::None, None);
+        self.state = State::None;
         outcome
     }
 
     async fn rollback(&mut self) -> Result<()> {
         if let State::Open(mut session) = std::mem::replace(&mut self.state, State::None) {
             // A failure to abort leaves the transaction to the server's own deadline; its effect is gone either way.
-            let abort = reading(async move { session.abort_transaction().await }, Wanted::default(), true);
+            let abort = async move {
+                session.abort_transaction().await.ok();
+                session.ended();
+            };
+            let abort = reading(abort, Wanted::default(), true);
             Deadline::after(self.store.timeout).bound(abort).await;
         }
-        self.began = None;
         Ok(())
     }
 
@@ -369,10 +363,13 @@ impl Session for MongoSession {
 }
 
 /// Commits, and asks again while nobody knows whether it was done (the driver has asked twice by then).
-async fn commit(mut session: Box<ClientSession>) -> Result<()> {
+async fn commit(mut session: DriverSession) -> Result<()> {
     let mut attempt = 0;
     loop {
-        let Err(error) = session.commit_transaction().await else { return Ok(()) };
+        let Err(error) = session.commit_transaction().await else {
+            session.ended();
+            return Ok(());
+        };
         if !error.contains_label(UNKNOWN_COMMIT) {
             return Err(translate(&error, None));
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::error::Error as DriverError;
-use mongodb::{ClientSession, Cursor, SessionCursor};
+use mongodb::{Cursor, SessionCursor};
 
 use super::commands::{find_filter, find_options};
 use super::compile::{Command, Plan};
+use super::driver_session::DriverSession;
 use super::error::translate;
 use super::rows::MongoRows;
 use super::session::MongoSession;
@@ -22,7 +23,7 @@ use crate::value::Value;
 /// A cursor, with the transaction's session where it belongs to one.
 enum Open {
     Own(Cursor<RawDocumentBuf>),
-    Shared(SessionCursor<RawDocumentBuf>, Box<ClientSession>),
+    Shared(SessionCursor<RawDocumentBuf>, DriverSession),
 }
 
 /// Rows behind a cursor.
@@ -97,7 +98,8 @@ impl RowBatches for MongoStream {
         let Some(open) = self.open.take() else { return Ok(None) };
         let lent = matches!(open, Open::Shared(..));
         let wanted = Wanted::default();
-        let work = batch(open, Arc::clone(&self.plan), self.size, wanted.clone());
+        // The driver's futures are large, and what is around this one would be as large several times over.
+        let work = Box::pin(batch(open, Arc::clone(&self.plan), self.size, wanted.clone()));
         let place = self.session.as_ref().map(|session| session.place());
         let work = async move {
             let done = work.await;
