@@ -155,8 +155,14 @@ impl Engine {
         operation::start(py, async move { database.begin(options).await.map(Reply::Transaction) })
     }
 
-    fn repository(&self, py: Python<'_>, entity: &str, shape: &Bound<'_, Shape>) -> PyResult<Repository> {
+    fn repository(
+        &self,
+        py: Python<'_>,
+        entity: &str,
+        shape: &Bound<'_, Shape>,
+        stored_key: Py<PyAny>,
+    ) -> PyResult<Repository> {
         let repository = self.database.repository(entity).map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Repository::new(repository, &shape.get().0, &self.shapes))
+        Ok(Repository::new(repository, &shape.get().0, &self.shapes, stored_key))
     }
 }

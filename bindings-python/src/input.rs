@@ -94,6 +94,15 @@ pub(crate) fn value(object: &Bound<'_, PyAny>) -> Outcome<Value> {
     other(object)
 }
 
+/// Whether an object is of exactly one of the types that `farm_db.values.PLAIN` names.
+pub(crate) fn is_plain(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static PLAIN: PyOnceLock<Py<PyFrozenSet>> = PyOnceLock::new();
+    if object.is_exact_instance_of::<PyString>() || object.is_exact_instance_of::<PyInt>() {
+        return Ok(true);
+    }
+    PLAIN.import(object.py(), "farm_db.values", "PLAIN")?.contains(object.get_type())
+}
+
 /// Whether an object is of exactly the types that stand for the core's, through and through.
 pub(crate) fn is_exact(object: &Bound<'_, PyAny>, depth: usize) -> bool {
     if object.is_none()

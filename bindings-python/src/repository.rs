@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use farm_db_core::repository::JsonShape;
+use farm_db_core::repository::{JsonShape, Key};
 use farm_db_core::{Map, Reply as CoreReply, Result, RowSet, RowStream, Value, Verb};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -24,6 +24,8 @@ pub(crate) struct Repository {
     layout: Layout,
     json: Arc<JsonShape>,
     shapes: Arc<Shapes>,
+    /// A key of a caller's own type as one of the core's.
+    stored_key: Py<PyAny>,
 }
 
 /// The core's reply as one that Python objects are built from.
@@ -41,10 +43,15 @@ pub(crate) fn shaped(reply: CoreReply, layout: Layout, shapes: &Shapes) -> Resul
 }
 
 impl Repository {
-    pub(crate) fn new(inner: farm_db_core::Repository, shape: &Arc<Inner>, shapes: &Arc<Shapes>) -> Self {
+    pub(crate) fn new(
+        inner: farm_db_core::Repository,
+        shape: &Arc<Inner>,
+        shapes: &Arc<Shapes>,
+        stored_key: Py<PyAny>,
+    ) -> Self {
         shapes.add(&inner.entity().name, shape);
         let layout = Layout::new(shape, inner.entity());
-        Self { layout, json: Arc::new(shape.to_json()), shapes: Arc::clone(shapes), inner }
+        Self { layout, json: Arc::new(shape.to_json()), shapes: Arc::clone(shapes), inner, stored_key }
     }
 
     /// The arguments of a verb; instances of the model are taken by its shape.
@@ -67,6 +74,16 @@ impl Repository {
 
     fn record_map(&self, object: &Bound<'_, PyAny>) -> Result<Value, Failure> {
         if self.layout.is_instance(object)? { self.layout.map(object) } else { input::value(object) }
+    }
+
+    /// The key that an id stands for. Most are of a plain type, which is seen sooner here than in Python.
+    fn key(&self, id: &Bound<'_, PyAny>) -> Result<Key, Failure> {
+        let id = if input::is_plain(id).map_err(Failure::Host)? {
+            input::value(id)
+        } else {
+            input::value(&self.stored_key.bind(id.py()).call1((id,)).map_err(Failure::Host)?)
+        };
+        Ok(self.inner.key(id?)?)
     }
 
     /// The rows of a query, built while others are still on their way.
@@ -98,7 +115,7 @@ impl Repository {
     /// The row itself where it can be read at once, else an operation.
     #[pyo3(signature = (id, tx))]
     fn get(&self, py: Python<'_>, id: &Bound<'_, PyAny>, tx: Option<&Bound<'_, Transaction>>) -> PyResult<Py<PyAny>> {
-        let key = input::value(id).and_then(|id| Ok(self.inner.key(id)?)).map_err(|failure| failure.to_python(py))?;
+        let key = self.key(id).map_err(|failure| failure.to_python(py))?;
         if tx.is_none()
             && let Some(rows) = self.inner.get_at_once(&key).transpose()
         {

@@ -71,7 +71,8 @@ class Engine:
     def execute(self, statement: Any, parameters: Any, tx: Transaction | None) -> Awaitable[Any]:
         """Rows as a list of dicts; `{"affected": n}` for statements without rows."""
     def begin(self, isolation: str | None, read_only: bool) -> Awaitable[Transaction]: ...
-    def repository(self, entity: str, shape: Shape) -> Repository: ...
+    def repository(self, entity: str, shape: Shape, stored_key: Callable[[Any], Any]) -> Repository:
+        """`stored_key` takes a key of `Repository.get` that is of none of the types in `farm_db.values.PLAIN`."""
 
 @final
 class Transaction:

@@ -204,7 +204,7 @@ class Database:
             raise
 
     def _native_repository(self, engine: _native.Engine, repository: Repository[Any]) -> _native.Repository:
-        native = engine.repository(repository.name, repository.entity.shape)
+        native = engine.repository(repository.name, repository.entity.shape, repository.entity.stored_key)
         return cast("_native.Repository", Validating(native, repository.model)) if self._validate_on_read else native
 
     async def close(self) -> None:

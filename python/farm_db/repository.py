@@ -15,7 +15,6 @@ from .page import Page
 from .query import Query, Related, SortLike, paths_of
 from .records import changes_of, created, record_of, records_of
 from .selection import ALL, ArrayFilters, Data, Selection
-from .values import PLAIN
 
 if TYPE_CHECKING:
     from . import _native
@@ -81,11 +80,9 @@ class Repository(Generic[M]):
         Raises:
             NotFoundError: if there is none, or it is soft-deleted.
         """
-        if type(id) not in PLAIN:
-            id = self.entity.stored_key(id)
         row: M
         if include:
-            row = await self._call("get", {"id": id, "include": paths_of(include)}, tx)
+            row = await self._call("get", {"id": self.entity.stored_key(id), "include": paths_of(include)}, tx)
             return row
         found = self._native.get(id, None if tx is None else tx._native)
         try:

@@ -74,7 +74,10 @@ class Engine:
             entity: _native.Shape(Row, [(column, column, None, None) for column in columns])
             for entity, columns in self.columns.items()
         }
-        self.repositories = {entity: self.native.repository(entity, shape) for entity, shape in shapes.items()}
+        # Ids are given as the core's own types.
+        self.repositories = {
+            entity: self.native.repository(entity, shape, lambda key: key) for entity, shape in shapes.items()
+        }
 
     def check_needs(self, case: dict[str, Any]) -> None:
         """Skips a case about what the backend declares not to do."""
