@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Filter, Sort, matches, values_at};
 use crate::replicas::route;
-use crate::schema::{Entity, Field, FieldType, Path, coerce_operand};
+use crate::schema::{Entity, Field, FieldType, Path, coerce_operand, is_operand};
 use crate::transaction::Transaction;
 use crate::turn::Turn;
 use crate::value::{BigDecimal, DateTime, ObjectId, Uuid, Value, canonical_equal, canonical_order, tagged};
@@ -86,7 +86,10 @@ impl Repository {
         let entity = &self.entity;
         let mut values = key_values(entity, id)?;
         for (position, value) in entity.key.iter().zip(&mut values) {
-            *value = self.checked_key_part(&entity.fields[*position], std::mem::take(value))?;
+            let field = &entity.fields[*position];
+            if !is_operand(&field.kind, value) {
+                *value = self.checked_key_part(field, std::mem::take(value))?;
+            }
         }
         Ok(values)
     }

@@ -85,17 +85,24 @@ impl Entity {
 fn fits(field: &Field, value: &Value) -> bool {
     field.constraints.is_empty()
         && match (&field.kind, value) {
-            (FieldType::Text, Value::Text(text)) => check_text(text).is_ok(),
             (FieldType::List(items), Value::List(list)) => list.iter().all(|item| fits(items, item)),
             // Neither NaN nor the zero with a sign.
             (FieldType::Float, Value::Float(number)) => *number < 0.0 || number.is_sign_positive() && !number.is_nan(),
-            (FieldType::Int, Value::Int(_))
-            | (FieldType::Bool, Value::Bool(_))
-            | (FieldType::Bytes, Value::Bytes(_))
-            | (FieldType::Uuid, Value::Uuid(_))
-            | (FieldType::DateTime, Value::DateTime(_)) => true,
-            _ => false,
+            (kind, value) => is_operand(kind, value),
         }
+}
+
+/// Whether a value can be seen to be what [`coerce_operand`] makes of it.
+pub fn is_operand(kind: &FieldType, value: &Value) -> bool {
+    match (kind, value) {
+        (FieldType::Text, Value::Text(text)) => check_text(text).is_ok(),
+        (FieldType::Int, Value::Int(_))
+        | (FieldType::Bool, Value::Bool(_))
+        | (FieldType::Bytes, Value::Bytes(_))
+        | (FieldType::Uuid, Value::Uuid(_))
+        | (FieldType::DateTime, Value::DateTime(_)) => true,
+        _ => false,
+    }
 }
 
 impl Field {
