@@ -78,12 +78,13 @@ def read_back(target: Target, skip: int = 0) -> list[dict[str, Any]]:
 
 def _fill(database: Any, resources: int, users: int) -> None:
     for table, count in (("resources", resources), ("users", users)):
-        documents = map(_document, rows(table, count))
+        documents = map(document, rows(table, count))
         while part := list(itertools.islice(documents, 10_000)):
             database[table].insert_many(part, ordered=False)
 
 
-def _document(row: dict[str, Any]) -> dict[str, Any]:
+def document(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a document."""
     key = row["id"]
     rest = {name: value for name, value in row.items() if name != "id"}
     return {"_id": Int64(key) if isinstance(key, int) else key, **rest}
