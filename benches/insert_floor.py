@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from .backends import mongodb, rows
+from .timing import Span
 
 COUNT = 10_000
 #: Documents of one command: about 3 MB.
@@ -41,15 +41,14 @@ def encoded(collection: Collection[Any], documents: list[Any], session: ClientSe
 
 def timed(client: MongoClient[Any], insert: Insert, to: Collection[Any], documents: list[Any], whole: bool) -> float:
     """Seconds of one insert; `whole` is in one transaction, as farm_db's."""
-    began = time.perf_counter()
-    if not whole:
-        insert(to, documents, None)
-        return time.perf_counter() - began
-    with client.start_session() as session:
-        session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority"))
-        insert(to, documents, session)
-        session.commit_transaction()
-    return time.perf_counter() - began
+    with client.start_session() as session, Span() as span:
+        if not whole:
+            insert(to, documents, None)
+        else:
+            session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority"))
+            insert(to, documents, session)
+            session.commit_transaction()
+    return span.seconds
 
 
 def main() -> None:

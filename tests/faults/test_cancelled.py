@@ -118,8 +118,8 @@ async def test_the_place_of_a_transaction_comes_back_after_its_end(wire: Wire, p
         await asyncio.sleep(2 * delay * part)
         assert not changed.is_set()
         leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        assert leaving.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
         # One's own begins on the server with its first command only.
         async with database.transaction() as tx:
             assert await watcher.transactions() == 0

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
 use crate::query::{Filter, Sort, matches, values_at};
 use crate::replicas::route;
-use crate::schema::{Entity, Field, FieldType, Path, coerce_operand, is_operand};
+use crate::schema::{Entity, Field, FieldType, Path, coerce_operand, is_exact};
 use crate::transaction::Transaction;
 use crate::turn::Turn;
 use crate::value::{BigDecimal, DateTime, ObjectId, Uuid, Value, canonical_equal, canonical_order, tagged};
@@ -87,7 +87,7 @@ impl Repository {
         let mut values = key_values(entity, id)?;
         for (position, value) in entity.key.iter().zip(&mut values) {
             let field = &entity.fields[*position];
-            if !is_operand(&field.kind, value) {
+            if !is_exact(&field.kind, value) {
                 *value = self.checked_key_part(field, std::mem::take(value))?;
             }
         }

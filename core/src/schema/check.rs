@@ -88,19 +88,22 @@ fn fits(field: &Field, value: &Value) -> bool {
             (FieldType::List(items), Value::List(list)) => list.iter().all(|item| fits(items, item)),
             // Neither NaN nor the zero with a sign.
             (FieldType::Float, Value::Float(number)) => *number < 0.0 || number.is_sign_positive() && !number.is_nan(),
-            (kind, value) => is_operand(kind, value),
+            (kind, value) => is_exact(kind, value),
         }
 }
 
-/// Whether a value can be seen to be what [`coerce_operand`] makes of it.
-pub fn is_operand(kind: &FieldType, value: &Value) -> bool {
+/// Whether a scalar is one that the type holds as it is.
+pub(crate) fn is_exact(kind: &FieldType, value: &Value) -> bool {
     match (kind, value) {
         (FieldType::Text, Value::Text(text)) => check_text(text).is_ok(),
         (FieldType::Int, Value::Int(_))
-        | (FieldType::Bool, Value::Bool(_))
         | (FieldType::Bytes, Value::Bytes(_))
+        | (FieldType::Bool, Value::Bool(_))
         | (FieldType::Uuid, Value::Uuid(_))
-        | (FieldType::DateTime, Value::DateTime(_)) => true,
+        | (FieldType::ObjectId, Value::ObjectId(_))
+        | (FieldType::DateTime, Value::DateTime(_))
+        | (FieldType::Date, Value::Date(_))
+        | (FieldType::Time, Value::Time(_)) => true,
         _ => false,
     }
 }
@@ -198,16 +201,11 @@ pub fn coerce_operand(kind: &FieldType, value: Value) -> Result<Value> {
 
 /// A scalar as the type holds it, or a refusal.
 pub(super) fn coerce_scalar(kind: &FieldType, value: Value) -> Result<Value> {
+    if is_exact(kind, &value) {
+        return Ok(value);
+    }
     match (kind, value) {
         (FieldType::Text, Value::Text(text)) => check_text(&text).map(|()| Value::Text(text)),
-        (FieldType::Int, value @ Value::Int(_))
-        | (FieldType::Bytes, value @ Value::Bytes(_))
-        | (FieldType::Bool, value @ Value::Bool(_))
-        | (FieldType::Uuid, value @ Value::Uuid(_))
-        | (FieldType::ObjectId, value @ Value::ObjectId(_))
-        | (FieldType::DateTime, value @ Value::DateTime(_))
-        | (FieldType::Date, value @ Value::Date(_))
-        | (FieldType::Time, value @ Value::Time(_)) => Ok(value),
         // Zero has one sign in declared fields: not every database keeps the other.
         (FieldType::Float, Value::Float(number)) => {
             check_free(&Value::Float(number), 0).map(|()| Value::Float(number + 0.0))

@@ -17,7 +17,8 @@ mod search;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-pub use check::{Record, check_element, coerce_operand, has_exact_json, is_operand};
+pub(crate) use check::is_exact;
+pub use check::{Record, check_element, coerce_operand, has_exact_json};
 pub use compare::Difference;
 pub use entity::{Automatic, Entity, Index, IndexField, OnDelete, Relation, RelationKind};
 pub(crate) use entity::{check_name, distance};

@@ -59,7 +59,7 @@ pub(super) async fn session(store: &Arc<Store>) -> Result<Option<DriverSession>>
         let options = SessionOptions::builder().causal_consistency(true).build();
         let mut session = client.start_session().with_options(options).await?;
         session.advance_operation_time(time);
-        Ok(Some(DriverSession::of_command(session)))
+        Ok(Some(DriverSession::new(session)))
     });
     session.await?.map_err(|error: DriverError| translate(&error, None))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mongodb::ClientSession;
 use tokio::time::timeout;
 
-use super::client::{Began, Places};
+use super::client::{Began, Places, Store};
 use super::task::LINGER;
 use crate::pool::Pooled;
 use crate::runtime;
@@ -26,13 +26,14 @@ struct Held {
 }
 
 impl DriverSession {
-    /// One for a single command.
-    pub(super) fn of_command(session: ClientSession) -> Self {
+    pub(super) fn new(session: ClientSession) -> Self {
         Self { session: Some(Box::new(session)), transaction: None }
     }
 
-    pub(super) fn of_transaction(session: Box<ClientSession>, began: Began, place: Arc<Pooled<Places>>) -> Self {
-        Self { session: Some(session), transaction: Some(Held { _began: began, _place: place }) }
+    /// A transaction was begun, which has this place.
+    pub(super) fn began(&mut self, store: &Arc<Store>, place: Arc<Pooled<Places>>) {
+        let began = Began::new(store, self.id().clone());
+        self.transaction = Some(Held { _began: began, _place: place });
     }
 
     /// The transaction is at its end.

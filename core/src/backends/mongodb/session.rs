@@ -14,7 +14,7 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::{ReadConcern, WriteConcern};
 
 use super::causal;
-use super::client::{Began, Places, Store};
+use super::client::{Places, Store};
 use super::commands;
 use super::compile::Plan;
 use super::driver_session::DriverSession;
@@ -306,13 +306,13 @@ impl Session for MongoSession {
             // snapshot may be older than it, once in some thousand times of 16 at once.
             let transaction = transaction.read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority());
             transaction.await?;
-            Ok(Box::new(session))
+            Ok(DriverSession::new(session))
         });
         let session =
             Deadline::after(self.store.timeout).bound(starting).await.ok_or_else(|| no_answer("mongodb"))??;
-        let session = session.map_err(|error: DriverError| translate(&error, None))?;
-        let began = Began::new(&self.store, session.id().clone());
-        self.state = State::Open(DriverSession::of_transaction(session, began, self.place()));
+        let mut session = session.map_err(|error: DriverError| translate(&error, None))?;
+        session.began(&self.store, self.place());
+        self.state = State::Open(session);
         Ok(())
     }
 
